@@ -1,0 +1,122 @@
+"""Refusals of the mailstore: exceptions with data and no wire text. Each protocol has a table from these to replies.
+
+Anything else that is raised inside a unit of work is a bug.
+"""
+
+from postwren.terms import AccountId, Address
+
+__all__ = [
+    "AccountExists",
+    "AddressTaken",
+    "BodyCorrupt",
+    "LoginInvalid",
+    "MailboxExists",
+    "MailboxNameInvalid",
+    "MailstoreError",
+    "MessageGone",
+    "NoSuchAccount",
+    "NoSuchAddress",
+    "NoSuchMailbox",
+    "OverQuota",
+    "StoreClosed",
+    "StoreFailed",
+    "StoreFull",
+]
+
+
+class MailstoreError(Exception):
+    """The mailstore refused; nothing was changed."""
+
+
+class NoSuchAccount(MailstoreError):
+    """No account has this login or id."""
+
+    def __init__(self, login: str | AccountId) -> None:
+        super().__init__(login)
+        self.login = login
+
+
+class AccountExists(MailstoreError):
+    """The login is taken."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(login)
+        self.login = login
+
+
+class LoginInvalid(MailstoreError):
+    """The login is no address, or not one that mail can reach."""
+
+    def __init__(self, login: str) -> None:
+        super().__init__(login)
+        self.login = login
+
+
+class NoSuchAddress(MailstoreError):
+    """Nobody here receives mail for this address."""
+
+    def __init__(self, address: Address | str) -> None:
+        super().__init__(str(address))
+        self.address = address
+
+
+class AddressTaken(MailstoreError):
+    """The address already belongs to an account."""
+
+    def __init__(self, address: Address | str) -> None:
+        super().__init__(str(address))
+        self.address = address
+
+
+class NoSuchMailbox(MailstoreError):
+    """The account has no mailbox of this name or id."""
+
+    def __init__(self, mailbox: str | int) -> None:
+        super().__init__(mailbox)
+        self.mailbox = mailbox
+
+
+class MailboxExists(MailstoreError):
+    """The name is taken."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class MailboxNameInvalid(MailstoreError):
+    """The name cannot be a mailbox's."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, why)
+        self.name = name
+        self.why = why
+
+
+class MessageGone(MailstoreError):
+    """The entry was expunged, by this session or another."""
+
+
+class OverQuota(MailstoreError):
+    """The account's limit would be passed."""
+
+    def __init__(self, limit: int, used: int) -> None:
+        super().__init__(limit, used)
+        self.limit = limit
+        self.used = used
+
+
+class StoreFull(MailstoreError):
+    """No space on the volume: nothing was kept, and it may work again once there is space."""
+
+
+class StoreFailed(MailstoreError):
+    """The volume failed to sync: nothing more is acknowledged, and the process must end."""
+
+
+class StoreClosed(MailstoreError):
+    """The store is closing or closed."""
+
+
+class BodyCorrupt(MailstoreError):
+    """A message's octets do not match their checksum: reported, never served as another message."""

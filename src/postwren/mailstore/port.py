@@ -1,0 +1,212 @@
+"""The ports of the mailstore: what a storage adapter must offer. `storage/memory` is the reference.
+
+    reader = store.reader                     short look-ups, on the loop's thread, always the last committed state
+    await store.read(unit)                    bulk reads, off the loop, on one consistent snapshot
+    store.write(unit, bodies, done)           one unit of work; done(outcome) on the loop's thread once it is durable
+    await store.perform(unit, bodies)         the same as a coroutine
+
+A unit of work is a plain function of a `Transaction`. It runs off the loop, alone, may run together with others in one
+group commit, and either happens whole or (when it raises) not at all. It must not keep the transaction, do I/O or
+read a clock. What it writes is published to subscribers after the commit, in commit order, and before `done` is called.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeAlias, TypeVar
+
+from postwren.mailstore.model import (
+    Account,
+    AddressRow,
+    BodyRef,
+    Change,
+    Email,
+    Entry,
+    Expunged,
+    Mailbox,
+)
+from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
+
+__all__ = [
+    "BodyWriter",
+    "NewBody",
+    "Reader",
+    "Store",
+    "Subscription",
+    "Transaction",
+    "UidRanges",
+    "Unit",
+    "WriteDone",
+]
+
+T = TypeVar("T")
+UidRanges: TypeAlias = Sequence[tuple[int, int]]
+"""Closed, ascending, disjoint ranges of UIDs: the only form in which sets of UIDs travel."""
+
+
+class Reader(Protocol):
+    """Row-level reads. `account_id` comes first in everything: no read spans accounts but the directory's."""
+
+    # -- directory
+    def account(self, account_id: AccountId) -> Account | None: ...
+    def account_by_login(self, login: str) -> Account | None: ...
+    def accounts(self) -> Iterator[Account]: ...
+    def address(self, address: Address) -> AddressRow | None: ...
+    def addresses(self, account_id: AccountId | None = None) -> Iterator[AddressRow]: ...
+    def domain_exists(self, domain: str) -> bool:
+        """Whether any address is in this domain."""
+
+    def setting(self, name: str) -> bytes | None:
+        """A fact about the store itself (its identity, the secret behind answers for unknown logins)."""
+
+    # -- one account
+    def mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox | None: ...
+    def mailbox_by_name(self, account_id: AccountId, name: str) -> Mailbox | None: ...
+    def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
+    def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
+    def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
+    def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
+        """In ascending order of UID; None is all."""
+
+    def maildrop_rows(
+        self, account_id: AccountId, mailbox_id: MailboxId
+    ) -> list[tuple[Uid, int, str | None, int, int, int, bool]]:
+        """(uid, size, uidl, segment, offset, crc, has_dot_line) of all entries, ascending: what POP3 serves from."""
+
+    def changed_since(self, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq) -> list[Entry]:
+        """Entries whose modseq is above `modseq`, ascending by UID (RFC 7162 section 3.1.4)."""
+
+    def expunged_since(self, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq) -> list[Uid]:
+        """UIDs expunged after `modseq` (RFC 7162 section 3.2.10)."""
+
+    def expunged(self, account_id: AccountId, mailbox_id: MailboxId | None = None) -> list[Expunged]:
+        """What can be brought back (email_id not None), ascending by (mailbox, uid)."""
+
+    def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
+        """The feed above `since`, ascending."""
+
+    def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]: ...
+
+
+class Transaction(Reader, Protocol):
+    """Row-level writes inside a unit of work; they see their own effects. Rows are replaced whole."""
+
+    def insert_account(self, account: Account) -> None: ...
+    def next_account_id(self) -> AccountId: ...
+    def update_account(self, account: Account) -> None: ...
+    def delete_account(self, account_id: AccountId) -> None:
+        """The account with all that it owns."""
+
+    def insert_address(self, row: AddressRow) -> None: ...
+    def delete_address(self, address: Address) -> None: ...
+    def put_setting(self, name: str, value: bytes) -> None: ...
+
+    def insert_mailbox(self, mailbox: Mailbox) -> None: ...
+    def update_mailbox(self, mailbox: Mailbox) -> None: ...
+    def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
+        """The mailbox's row; its entries must be expunged before, its tombstones stay."""
+
+    def body_ref(self, body: "NewBody") -> BodyRef:
+        """Where one of the unit's `bodies` was put."""
+
+    def insert_email(self, email: Email) -> None: ...
+    def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
+        """Change reference counts by these amounts; an email that reaches 0 is gone with the unit's commit."""
+
+    def insert_entries(self, entries: Sequence[Entry]) -> None: ...
+    def set_flagsets(
+        self,
+        account_id: AccountId,
+        mailbox_id: MailboxId,
+        rows: Sequence[tuple[Uid, FlagSetId]],
+        modseq: ModSeq,
+    ) -> None: ...
+    def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None: ...
+    def insert_expunged(self, rows: Sequence[Expunged]) -> None: ...
+    def forget_expunged(self, account_id: AccountId, before: int) -> int:
+        """End the recovery term of tombstones older than `before` (seconds since 1970): their email_id becomes None and their
+        references end. Returns how many."""
+
+    def take_expunged(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> list[Expunged]:
+        """Tombstones that are being brought back: their email_id becomes None (references move to the caller)."""
+
+    def flagset_id(self, account_id: AccountId, flags: frozenset[str]) -> FlagSetId:
+        """The id of this set, interned when it is new."""
+
+    def insert_changes(self, changes: Sequence[Change]) -> None:
+        """Record and, after the commit, publish."""
+
+
+Unit: TypeAlias = Callable[[Transaction], T]
+WriteDone: TypeAlias = Callable[[T | None, BaseException | None], None]
+"""Called with (result, None) once durable, or (None, error): a `MailstoreError`, or a bug."""
+
+
+class NewBody(Protocol):
+    """A whole message on its way in: it is in memory or in the spool, not yet durable. It belongs to one `write`
+    at a time; `discard` it if it is never written, or after a write that failed."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def content_id(self) -> bytes: ...
+    @property
+    def has_dot_line(self) -> bool: ...
+    def discard(self) -> None:
+        """Give its space back; harmless after it was written, and when called twice."""
+
+
+class BodyWriter(Protocol):
+    """Takes a message as it arrives. Small ones stay in memory, others go to the spool (StoreFull may be raised)."""
+
+    @property
+    def size(self) -> int:
+        """Octets so far."""
+
+    def write(self, data: bytes) -> None: ...
+    def finish(self) -> NewBody: ...
+    def discard(self) -> None: ...
+
+
+class Subscription(Protocol):
+    """A subscriber's handle."""
+
+    def cancel(self) -> None:
+        """No more calls after this returns."""
+
+
+class Store(Protocol):
+    """One store, opened. All methods are called on the loop's thread."""
+
+    @property
+    def reader(self) -> Reader:
+        """For short look-ups between two awaits."""
+
+    async def read(self, unit: Callable[[Reader], T]) -> T:
+        """Run a bulk read off the loop on one consistent snapshot."""
+
+    def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
+        """Queue a unit of work; `bodies` are durable before any row that names them is acknowledged. Never raises:
+        `StoreFull`, `StoreClosed` and what the unit raised go to `done`, on the loop's thread, never before this returns."""
+
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
+        """`write` as a coroutine. Cancelling the wait does not undo the unit."""
+
+    def new_body(self) -> BodyWriter:
+        """A writer for a message on its way in."""
+
+    def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
+        """Octets of a body; a whole body is checked against its checksum (BodyCorrupt), a part is not."""
+
+    def body_pieces(self, ref: BodyRef) -> Iterator[bytes]:
+        """A body in pieces of up to 1 MB, read as they are asked for; the checksum is checked before the last piece is
+        handed out (BodyCorrupt), so that a bad body never looks complete."""
+
+    def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
+        """(offset, octets): up to `length` octets of `ref.segment` from `ref.offset` on, unchecked, for reading neighbours
+        together; the caller checks each body's CRC."""
+
+    def subscribe(self, account_id: AccountId, receive: Callable[[Sequence[Change]], None]) -> Subscription:
+        """`receive(changes)` on the loop's thread after every commit that changed the account, whoever made it (a change
+        by another process of the same machine arrives within a second)."""
+
+    def close(self) -> None:
+        """Finish what is queued, then release everything; blocks. `done` of what was queued is still called."""
