@@ -47,9 +47,10 @@ class AccountExists(MailstoreError):
 class LoginInvalid(MailstoreError):
     """The login is no address, or not one that mail can reach."""
 
-    def __init__(self, login: str) -> None:
-        super().__init__(login)
+    def __init__(self, login: str, why: str) -> None:
+        super().__init__(login, why)
         self.login = login
+        self.why = why
 
 
 class NoSuchAddress(MailstoreError):
