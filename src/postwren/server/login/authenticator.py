@@ -91,7 +91,11 @@ class Authenticator:
 
     def mechanisms(self, link: LinkControl) -> tuple[str, ...]:
         """What may be offered on this link now; it changes with STARTTLS."""
-        return tuple(name for name in sasl.MECHANISMS if self._objection(name, link) is None)
+        return tuple(
+            name
+            for name, mechanism in sasl.MECHANISMS.items()
+            if self._objection(name, link) is None and (_offers_plus(link) or not mechanism.binds_channel)
+        )
 
     async def password(self, login: str, password: Secret[str], link: LinkControl) -> Accepted | Refused:
         """USER and PASS, LOGIN, and the mechanisms that show the password."""
@@ -107,7 +111,8 @@ class Authenticator:
             return Refused(objection)
         nonce = base64.b64encode(self._random(18)).decode()
         bindings = link.tls.bindings if link.tls else None
-        return LoginExchange(self, link, sasl.server_exchange(name, nonce=nonce, bindings=bindings, offers_plus=bool(bindings)))
+        exchange = sasl.server_exchange(name, nonce=nonce, bindings=bindings, offers_plus=_offers_plus(link))
+        return LoginExchange(self, link, exchange)
 
     # -- policy
 
@@ -305,6 +310,12 @@ class LoginExchange:
         assert tls is not None
         login = login_of(tls.client_certificate) if tls.client_certificate else None
         return await self._judge._accept_login(login, authzid, self._link)
+
+
+def _offers_plus(link: LinkControl) -> bool:
+    """Whether -PLUS is advertised: only with the binding that every client takes first, which under TLS 1.3 is one that
+    CPython cannot compute (docs/adr/0005). A client that asks for -PLUS all the same is served."""
+    return link.tls is not None and "tls-unique" in link.tls.bindings
 
 
 def _is_loopback(address: str) -> bool:
