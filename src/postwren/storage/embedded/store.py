@@ -23,6 +23,7 @@ from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
 from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
 from postwren.storage.embedded.feed import Feed, FeedSubscription
+from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
 from postwren.storage.embedded.index import connect, snapshot
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
@@ -66,7 +67,7 @@ class EmbeddedStore:
             _make_directory(volume, folder)
         self._open_index()
         self._feed = Feed(loop)
-        self._files = BodyFiles(self._segments, settings.open_segments, self._is_segment_known)
+        self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._queued: list[Item] = []  # in this turn of the loop
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
@@ -121,9 +122,6 @@ class EmbeddedStore:
 
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         return self._files.window(ref, length)
-
-    def _is_segment_known(self, segment_id: int) -> bool:
-        return self._connection.execute("SELECT 1 FROM segment WHERE segment_id = ?", (segment_id,)).fetchone() is not None
 
     # -- writing
 
@@ -191,6 +189,13 @@ class EmbeddedStore:
 
         self.write(unit, bodies, done)
         return await outcome
+
+    # -- space
+
+    async def housekeep(self, now: int) -> Housekeeping:
+        """Give space back: in small steps, which wait while there is other work; for idle hours."""
+        keeper = Housekeeper(self, self._volume, self._directory, self._settings, now)
+        return await keeper.run()
 
     # -- outcomes: from the writer's thread to the loop's
 
