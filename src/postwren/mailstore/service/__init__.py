@@ -12,6 +12,8 @@ mailboxes     create, delete, rename, subscribe
 changes       what happened since a ModSeq
 maildrop      POP3's fixed view of INBOX
 housekeeping  what ends with time
+placement     entries into a mailbox and out of it: what the others consist of
+mailboxname, uidrange, lookup   names, sets of UIDs, rows to start from
 
 All numbers are handed out here, from the account's row: a unit that changes messages takes the account's next ModSeq,
 gives it to everything it touches and records a `Change` under it. Adapters only keep rows.

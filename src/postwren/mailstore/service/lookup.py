@@ -18,7 +18,8 @@ def owner(tx: Transaction, account_id: AccountId) -> Account:
 
 def owner_and_mailbox(tx: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> tuple[Account, Mailbox]:
     """The account and one of its mailboxes."""
+    account = owner(tx, account_id)
     mailbox = tx.mailbox(account_id, mailbox_id)
     if mailbox is None:
         raise NoSuchMailbox(mailbox_id)
-    return owner(tx, account_id), mailbox
+    return account, mailbox
