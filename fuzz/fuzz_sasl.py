@@ -17,10 +17,13 @@ BINDINGS = {"tls-server-end-point": b"\x01" * 32, "tls-unique": b"\x02" * 12}
 
 @dataclass(frozen=True, slots=True)
 class Keys:
+    stored_key: bytes
+    server_key: bytes
     salt: bytes = b"salt"
     iterations: int = 10_000
-    stored_key: bytes = b"\x03" * 32
-    server_key: bytes = b"\x04" * 32
+
+
+KEYS = {"sha-256": Keys(b"\x03" * 32, b"\x04" * 32), "sha-1": Keys(b"\x03" * 20, b"\x04" * 20)}
 
 
 def target(data: bytes) -> None:
@@ -32,7 +35,7 @@ def target(data: bytes) -> None:
     step = exchange.begin(initial)
     for line in lines:
         if isinstance(step, sasl.KeysNeeded) and isinstance(exchange, ScramServer):
-            step = exchange.keys(Keys())
+            step = exchange.keys(KEYS[step.hash_name])
         elif isinstance(step, sasl.TokenOffered) and isinstance(exchange, TokenServer):
             step = exchange.refuse({"status": "invalid_token"})
         assert not isinstance(step, sasl.Proved)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
-from login_world import OLD_TLS, PASSWORD, WRONG, Link, converse, world
+from tests.unit.server.login.login_world import OLD_TLS, PASSWORD, WRONG, Link, converse, world
 
 from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials
 from postwren.protocols import sasl
