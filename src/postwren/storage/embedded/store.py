@@ -80,8 +80,11 @@ class EmbeddedStore:
 
     def _open_index(self) -> None:
         settings, path = self._settings, self._index_path
+        is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
         migrate(connection)
+        if is_new:
+            self._volume.sync_directory(self._directory)
         segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
         self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
         self.recovery.swept = sweep_spool(self._volume, self._spool)
