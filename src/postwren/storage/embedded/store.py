@@ -80,8 +80,11 @@ class EmbeddedStore:
 
     def _open_index(self) -> None:
         settings, path = self._settings, self._index_path
+        is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
         migrate(connection)
+        if is_new:
+            self._volume.sync_directory(self._directory)
         segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
         self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
         self.recovery.swept = sweep_spool(self._volume, self._spool)
@@ -126,7 +129,8 @@ class EmbeddedStore:
     # -- writing
 
     def new_body(self) -> EmbeddedBodyWriter:
-        return EmbeddedBodyWriter(self._volume, self._spool, self._settings.spool_above, self._settings.reserve)
+        settings = self._settings
+        return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail)
 
     def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
         item = Item(unit, bodies, done)
@@ -167,13 +171,12 @@ class EmbeddedStore:
         if error is None:
             self._queue(item)
         else:
-            self._spool_failed(item, error)
+            item.error = StoreFailed(str(error))
+            self._announce(item)
+            self._fail(item.error)
 
-    def _spool_failed(self, item: Item, error: BaseException) -> None:
-        failure = StoreFailed(str(error))
-        item.error = failure
+    def _fail(self, failure: StoreFailed) -> None:
         self._writer.failed = self._writer.failed or failure
-        self._announce(item)
         self._tell_failure()
 
     async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:

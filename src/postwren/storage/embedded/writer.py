@@ -344,6 +344,7 @@ class Writer:
             return  # the log stays, and grows; writes will tell
         except apsw.IOError as error:
             self._fail(StoreFailed(str(error)))
+            self._finished([])
         except apsw.BusyError:
             return
 
