@@ -3,7 +3,7 @@
 Anything else that is raised inside a unit of work is a bug.
 """
 
-from postwren.terms import AccountId, Address
+from postwren.terms import AccountId, Address, SpecialUse
 
 __all__ = [
     "AccountExists",
@@ -18,6 +18,7 @@ __all__ = [
     "NoSuchAddress",
     "NoSuchMailbox",
     "OverQuota",
+    "SpecialUseTaken",
     "StoreClosed",
     "StoreFailed",
     "StoreFull",
@@ -47,9 +48,10 @@ class AccountExists(MailstoreError):
 class LoginInvalid(MailstoreError):
     """The login is no address, or not one that mail can reach."""
 
-    def __init__(self, login: str) -> None:
-        super().__init__(login)
+    def __init__(self, login: str, why: str) -> None:
+        super().__init__(login, why)
         self.login = login
+        self.why = why
 
 
 class NoSuchAddress(MailstoreError):
@@ -91,6 +93,15 @@ class MailboxNameInvalid(MailstoreError):
         super().__init__(name, why)
         self.name = name
         self.why = why
+
+
+class SpecialUseTaken(MailstoreError):
+    """Another mailbox has this use."""
+
+    def __init__(self, special_use: SpecialUse, name: str) -> None:
+        super().__init__(special_use, name)
+        self.special_use = special_use
+        self.name = name
 
 
 class MessageGone(MailstoreError):

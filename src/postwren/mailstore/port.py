@@ -54,6 +54,9 @@ class Reader(Protocol):
     def domain_exists(self, domain: str) -> bool:
         """Whether any address is in this domain."""
 
+    def only_domain(self) -> str | None:
+        """The domain of all addresses where there is exactly one domain."""
+
     def setting(self, name: str) -> bytes | None:
         """A fact about the store itself (its identity, the secret behind answers for unknown logins)."""
 
@@ -63,6 +66,9 @@ class Reader(Protocol):
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
+    def emails(self, account_id: AccountId) -> Iterator[Email]:
+        """All, ascending by id; it streams."""
+
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         """In ascending order of UID; None is all."""
 
@@ -81,9 +87,11 @@ class Reader(Protocol):
         """What can be brought back (email_id not None), ascending by (mailbox, uid)."""
 
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
-        """The feed above `since`, ascending."""
+        """The feed above `since`, ascending. The changes of one ModSeq come together, beyond `limit` if need be: so the
+        last one's ModSeq is where to go on."""
 
-    def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]: ...
+    def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
+        """The flags of an interned set (KeyError where there is no such id)."""
 
 
 class Transaction(Reader, Protocol):

@@ -1,0 +1,22 @@
+"""Sets of UIDs as closed, ascending, disjoint ranges: made, counted, searched."""
+
+from collections.abc import Iterable
+
+from postwren.terms import Uid
+
+__all__ = ["of"]
+
+
+def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
+    """The ranges of these UIDs, which may come in any order and more than once."""
+    ranges: list[tuple[Uid, Uid]] = []
+    first = last = -1
+    for uid in sorted(uids):
+        if uid > last + 1 or first < 0:
+            if first >= 0:
+                ranges.append((Uid(first), Uid(last)))
+            first = uid
+        last = uid
+    if first >= 0:
+        ranges.append((Uid(first), Uid(last)))
+    return ranges

@@ -1,0 +1,379 @@
+"""The tables as dicts; reads over them, and writes that keep an undo journal.
+
+A row is inserted once and updated only where it is: a service that breaks this gets a KeyError, as SQL would refuse.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
+from postwren.mailstore.port import NewBody, UidRanges
+from postwren.storage.memory.body import MemoryBody, Segments
+from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
+
+__all__ = ["MemoryReader", "MemoryTransaction", "Tables"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+_MISSING: Any = object()
+
+
+class AccountTables:
+    """What one account owns."""
+
+    __slots__ = ("changes", "contents", "emails", "entries", "expunged", "flagset_ids", "flagsets", "mailboxes", "names")
+
+    def __init__(self) -> None:
+        self.mailboxes: dict[MailboxId, Mailbox] = {}
+        self.names: dict[str, MailboxId] = {}
+        self.emails: dict[EmailId, Email] = {}
+        self.contents: dict[bytes, EmailId] = {}
+        self.entries: dict[MailboxId, dict[Uid, Entry]] = {}
+        self.expunged: dict[MailboxId, dict[Uid, Expunged]] = {}
+        self.flagsets: dict[FlagSetId, frozenset[str]] = {FlagSetId(0): frozenset()}
+        self.flagset_ids: dict[frozenset[str], FlagSetId] = {frozenset(): FlagSetId(0)}
+        self.changes: list[Change] = []
+
+
+_NOTHING = AccountTables()
+"""What an account that does not exist owns; never written."""
+
+
+class Tables:
+    """Everything that is known."""
+
+    __slots__ = ("accounts", "addresses", "counters", "domains", "logins", "owned", "settings")
+
+    def __init__(self) -> None:
+        self.accounts: dict[AccountId, Account] = {}
+        self.logins: dict[str, AccountId] = {}
+        self.owned: dict[AccountId, AccountTables] = {}
+        self.addresses: dict[Address, AddressRow] = {}
+        self.domains: dict[str, int] = {}  # addresses in it
+        self.settings: dict[str, bytes] = {}
+        self.counters: dict[str, int] = {"account": 1}
+
+
+class MemoryReader:
+    """Reads; between two units of work all of it is committed."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def _of(self, account_id: AccountId) -> AccountTables:
+        return self._tables.owned.get(account_id, _NOTHING)
+
+    # -- directory
+
+    def account(self, account_id: AccountId) -> Account | None:
+        return self._tables.accounts.get(account_id)
+
+    def account_by_login(self, login: str) -> Account | None:
+        account_id = self._tables.logins.get(login)
+        return None if account_id is None else self._tables.accounts[account_id]
+
+    def accounts(self) -> Iterator[Account]:
+        return iter(tuple(self._tables.accounts.values()))
+
+    def address(self, address: Address) -> AddressRow | None:
+        return self._tables.addresses.get(address)
+
+    def addresses(self, account_id: AccountId | None = None) -> Iterator[AddressRow]:
+        return iter([row for row in self._tables.addresses.values() if account_id in (None, row.account_id)])
+
+    def domain_exists(self, domain: str) -> bool:
+        return domain in self._tables.domains
+
+    def only_domain(self) -> str | None:
+        domains = self._tables.domains
+        return next(iter(domains)) if len(domains) == 1 else None
+
+    def setting(self, name: str) -> bytes | None:
+        return self._tables.settings.get(name)
+
+    # -- one account
+
+    def mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox | None:
+        return self._of(account_id).mailboxes.get(mailbox_id)
+
+    def mailbox_by_name(self, account_id: AccountId, name: str) -> Mailbox | None:
+        mine = self._of(account_id)
+        mailbox_id = mine.names.get(name)
+        return None if mailbox_id is None else mine.mailboxes[mailbox_id]
+
+    def mailboxes(self, account_id: AccountId) -> list[Mailbox]:
+        return sorted(self._of(account_id).mailboxes.values(), key=lambda m: m.mailbox_id)
+
+    def email(self, account_id: AccountId, email_id: EmailId) -> Email | None:
+        return self._of(account_id).emails.get(email_id)
+
+    def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None:
+        mine = self._of(account_id)
+        email_id = mine.contents.get(content_id)
+        return None if email_id is None else mine.emails[email_id]
+
+    def emails(self, account_id: AccountId) -> Iterator[Email]:
+        return iter(sorted(self._of(account_id).emails.values(), key=lambda e: e.email_id))
+
+    def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
+        rows = self._of(account_id).entries.get(mailbox_id, {})
+        return [rows[uid] for uid in _within(rows, uids)]
+
+    def maildrop_rows(
+        self, account_id: AccountId, mailbox_id: MailboxId
+    ) -> list[tuple[Uid, int, str | None, int, int, int, bool]]:
+        emails = self._of(account_id).emails
+        drop = []
+        for entry in self.entries(account_id, mailbox_id):
+            email = emails[entry.email_id]
+            body = email.body
+            drop.append((entry.uid, entry.size, entry.uidl, body.segment, body.offset, body.crc, email.has_dot_line))
+        return drop
+
+    def changed_since(self, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq) -> list[Entry]:
+        return [entry for entry in self.entries(account_id, mailbox_id) if entry.modseq > modseq]
+
+    def expunged_since(self, account_id: AccountId, mailbox_id: MailboxId, modseq: ModSeq) -> list[Uid]:
+        rows = self._of(account_id).expunged.get(mailbox_id, {})
+        return sorted(uid for uid, row in rows.items() if row.modseq > modseq)
+
+    def expunged(self, account_id: AccountId, mailbox_id: MailboxId | None = None) -> list[Expunged]:
+        tables = self._of(account_id).expunged
+        wanted = sorted(tables) if mailbox_id is None else [mailbox_id]
+        rows = [row for key in wanted for row in tables.get(key, {}).values() if row.email_id is not None]
+        return sorted(rows, key=lambda row: (row.mailbox_id, row.uid))
+
+    def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
+        found: list[Change] = []
+        for change in self._of(account_id).changes:
+            if change.modseq <= since:
+                continue
+            if len(found) >= limit and change.modseq != found[-1].modseq:
+                break
+            found.append(change)
+        return found
+
+    def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
+        return self._of(account_id).flagsets[flagset_id]
+
+
+class MemoryTransaction(MemoryReader):
+    """Writes of one unit of work: `commit` or `roll_back` ends it."""
+
+    __slots__ = ("_bodies", "_gone", "_journal", "_kept", "_named", "_segments", "_unnamed", "changed")
+
+    def __init__(self, tables: Tables, segments: Segments, bodies: Sequence[NewBody]) -> None:
+        super().__init__(tables)
+        self._segments = segments
+        self._bodies = bodies
+        self._kept: dict[int, BodyRef] = {}  # by id of the body
+        self._gone: dict[tuple[AccountId, EmailId], None] = {}  # emails whose references reached 0
+        self._named: set[BodyRef] = set()  # bodies that an email took
+        self._unnamed: list[BodyRef] = []  # bodies that lost their email
+        self._journal: list[Callable[[], object]] = []
+        self.changed: list[Change] = []
+
+    def commit(self) -> None:
+        """Keep it all; emails that nothing names are dropped now, and bodies that no email names."""
+        for account_id, email_id in self._gone:
+            mine = self._of(account_id)
+            email = mine.emails.get(email_id)
+            if email is not None and email.references == 0:
+                del mine.emails[email_id], mine.contents[email.content_id]
+                self._unnamed.append(email.body)
+        self._unnamed.extend(ref for ref in self._kept.values() if ref not in self._named)
+        for ref in self._unnamed:
+            self._segments.release(ref)
+
+    def roll_back(self) -> None:
+        """Nothing happened."""
+        for undo in reversed(self._journal):
+            undo()
+        for ref in self._kept.values():
+            self._segments.release(ref)
+
+    # -- tables that remember
+
+    def _insert(self, table: dict[K, V], key: K, value: V) -> None:
+        if key in table:
+            raise KeyError(f"there is a row {key!r}")
+        table[key] = value
+        self._journal.append(lambda: table.pop(key))
+
+    def _put(self, table: dict[K, V], key: K, value: V) -> None:
+        if key in table:
+            self._update(table, key, value)
+        else:
+            self._insert(table, key, value)
+
+    def _update(self, table: dict[K, V], key: K, value: V) -> None:
+        old = table[key]
+        table[key] = value
+        self._journal.append(lambda: table.__setitem__(key, old))
+
+    def _delete(self, table: dict[K, V], key: K) -> V:
+        old = table.pop(key)
+        self._journal.append(lambda: table.__setitem__(key, old))
+        return old
+
+    # -- directory
+
+    def next_account_id(self) -> AccountId:
+        counters = self._tables.counters
+        account_id = AccountId(counters["account"])
+        self._update(counters, "account", account_id + 1)
+        return account_id
+
+    def insert_account(self, account: Account) -> None:
+        self._insert(self._tables.logins, account.login, account.account_id)
+        self._insert(self._tables.accounts, account.account_id, account)
+        self._insert(self._tables.owned, account.account_id, AccountTables())
+
+    def update_account(self, account: Account) -> None:
+        if self._tables.accounts[account.account_id].login != account.login:
+            raise KeyError("a login does not change")
+        self._update(self._tables.accounts, account.account_id, account)
+
+    def delete_account(self, account_id: AccountId) -> None:
+        account = self._delete(self._tables.accounts, account_id)
+        self._delete(self._tables.logins, account.login)
+        for row in self.addresses(account_id):
+            self.delete_address(row.address)
+        mine = self._delete(self._tables.owned, account_id)
+        self._unnamed.extend(email.body for email in mine.emails.values())
+
+    def insert_address(self, row: AddressRow) -> None:
+        self._insert(self._tables.addresses, row.address, row)
+        domains, domain = self._tables.domains, row.address.domain
+        if domain in domains:
+            self._update(domains, domain, domains[domain] + 1)
+        else:
+            self._insert(domains, domain, 1)
+
+    def delete_address(self, address: Address) -> None:
+        self._delete(self._tables.addresses, address)
+        domains, domain = self._tables.domains, address.domain
+        if domains[domain] > 1:
+            self._update(domains, domain, domains[domain] - 1)
+        else:
+            self._delete(domains, domain)
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        self._put(self._tables.settings, name, value)
+
+    # -- one account
+
+    def insert_mailbox(self, mailbox: Mailbox) -> None:
+        mine = self._tables.owned[mailbox.account_id]
+        self._insert(mine.names, mailbox.name, mailbox.mailbox_id)
+        self._insert(mine.mailboxes, mailbox.mailbox_id, mailbox)
+        self._insert(mine.entries, mailbox.mailbox_id, {})
+        self._insert(mine.expunged, mailbox.mailbox_id, {})
+
+    def update_mailbox(self, mailbox: Mailbox) -> None:
+        mine = self._of(mailbox.account_id)
+        old = mine.mailboxes[mailbox.mailbox_id]
+        if old.name != mailbox.name:
+            self._delete(mine.names, old.name)
+            self._insert(mine.names, mailbox.name, mailbox.mailbox_id)
+        self._update(mine.mailboxes, mailbox.mailbox_id, mailbox)
+
+    def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
+        mine = self._of(account_id)
+        if mine.entries[mailbox_id]:
+            raise KeyError("entries must be expunged before their mailbox")
+        self._delete(mine.names, mine.mailboxes[mailbox_id].name)
+        self._delete(mine.mailboxes, mailbox_id)
+        self._delete(mine.entries, mailbox_id)
+
+    def body_ref(self, body: NewBody) -> BodyRef:
+        ref = self._kept.get(id(body))
+        if ref is None:
+            if not any(body is mine for mine in self._bodies):
+                raise KeyError("not a body of this unit")
+            if not isinstance(body, MemoryBody) or body.data is None:
+                raise KeyError("a body that was written or discarded")
+            ref = self._kept[id(body)] = self._segments.keep(body.data)
+        return ref
+
+    def insert_email(self, email: Email) -> None:
+        mine = self._tables.owned[email.account_id]
+        self._insert(mine.contents, email.content_id, email.email_id)
+        self._insert(mine.emails, email.email_id, email)
+        self._named.add(email.body)
+
+    def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
+        emails = self._of(account_id).emails
+        for email_id, count in counts:
+            email = emails[email_id]
+            references = email.references + count
+            if references < 0:
+                raise ValueError("fewer than no references")
+            self._update(emails, email_id, email._replace(references=references))
+            if references == 0:
+                self._gone[account_id, email_id] = None
+
+    def insert_entries(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._insert(self._of(entry.account_id).entries[entry.mailbox_id], entry.uid, entry)
+
+    def set_flagsets(
+        self, account_id: AccountId, mailbox_id: MailboxId, rows: Sequence[tuple[Uid, FlagSetId]], modseq: ModSeq
+    ) -> None:
+        entries = self._of(account_id).entries[mailbox_id]
+        for uid, flagset_id in rows:
+            self._update(entries, uid, entries[uid]._replace(flagset_id=flagset_id, modseq=modseq))
+
+    def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
+        entries = self._of(account_id).entries[mailbox_id]
+        for uid in _within(entries, uids):
+            self._delete(entries, uid)
+
+    def insert_expunged(self, rows: Sequence[Expunged]) -> None:
+        for row in rows:
+            self._insert(self._of(row.account_id).expunged[row.mailbox_id], row.uid, row)
+
+    def forget_expunged(self, account_id: AccountId, before: int) -> int:
+        ended = [row for row in self.expunged(account_id) if row.expunged < before]
+        self.add_references(account_id, [(EmailId(row.email_id or 0), -1) for row in ended])
+        self._end_recovery(ended)
+        return len(ended)
+
+    def take_expunged(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> list[Expunged]:
+        rows = self._of(account_id).expunged.get(mailbox_id, {})
+        taken = [rows[uid] for uid in _within(rows, uids) if rows[uid].email_id is not None]
+        self._end_recovery(taken)
+        return taken
+
+    def _end_recovery(self, rows: Iterable[Expunged]) -> None:
+        for row in rows:
+            self._update(self._of(row.account_id).expunged[row.mailbox_id], row.uid, row._replace(email_id=None))
+
+    def flagset_id(self, account_id: AccountId, flags: frozenset[str]) -> FlagSetId:
+        mine = self._tables.owned[account_id]
+        known = mine.flagset_ids.get(flags)
+        if known is None:
+            known = FlagSetId(len(mine.flagsets))
+            self._insert(mine.flagset_ids, flags, known)
+            self._insert(mine.flagsets, known, flags)
+        return known
+
+    def insert_changes(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            log = self._tables.owned[change.account_id].changes
+            log.append(change)
+            self._journal.append(log.pop)
+        self.changed.extend(changes)
+
+
+def _within(rows: dict[Uid, V], uids: UidRanges | None) -> list[Uid]:
+    """The keys in these ranges, ascending, by whichever side is smaller."""
+    if uids is None:
+        return sorted(rows)
+    if sum(hi - lo + 1 for lo, hi in uids) <= len(rows):
+        return [Uid(uid) for lo, hi in uids for uid in range(lo, hi + 1) if uid in rows]
+    ordered = sorted(rows)
+    return [uid for lo, hi in uids for uid in ordered[bisect_left(ordered, lo) : bisect_right(ordered, hi)]]
