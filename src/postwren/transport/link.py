@@ -155,6 +155,7 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         self._wants_close = True
         if not self._is_lost:
+            self._config.watch.discard(self)
             self._transport.abort()
 
     def authenticated(self, account: int) -> bool:

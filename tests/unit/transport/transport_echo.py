@@ -99,6 +99,16 @@ class EchoSession:
         self.suspended = asyncio.Event()
         self.failures: list[BaseException] = []
         self.gate = asyncio.Event()
+        self.is_late = False
+        self._starttls_is_late = False
+
+    def handle_starttls_late(self) -> None:
+        """The handler of STARTTLS will wait for `finish_starttls`."""
+        self._starttls_is_late = True
+
+    def finish_starttls(self) -> None:
+        _starttls(self, b"")
+        self.link.resume()
 
     def opened(self, link: LinkControl) -> Handled:
         self.link = link
@@ -112,6 +122,9 @@ class EchoSession:
         self.handled.append(event)
         if self.link.tls is None:
             self.handled_in_clear.append(event)
+        if event == b"STARTTLS" and self._starttls_is_late:
+            self.is_late = True
+            return SUSPENDED
         word, _, rest = event.partition(b" ")
         action = ACTIONS.get(word)
         if action is None:
