@@ -12,7 +12,7 @@ SRC = Path(__file__).parent.parent / "src" / "postwren"
 BASIC = {"terms", "wire"}
 PURE = BASIC | {"message"}
 CENTRE = PURE | {"mailstore"}
-EDGE = CENTRE | {"protocols", "delivery", "transport", "config", "ops"}
+EDGE = CENTRE | {"protocols", "archive", "delivery", "transport", "config", "ops"}
 MAY_IMPORT: dict[str, set[str]] = {
     "terms": set(),
     "wire": {"terms"},
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": CENTRE,
     "delivery": CENTRE | {"protocols"},
     "transport": BASIC,
+    "archive": {"terms"},
     "config": {"terms"},
     "ops": {"terms"},
     "server": EDGE,

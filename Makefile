@@ -1,0 +1,51 @@
+# The few commands. `make setup` is a part of every other one; nothing else needs to be installed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := src
+
+.PHONY: setup run demo test check fuzz bench interop crash ci lock
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Postwren needs Python 3.11 or newer (PYTHON=python3.12 make setup)"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { echo "venv is missing: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup         ## a server for trying out, on loopback, with a demo account
+	@$(BIN)/python -m postwren.cli.try_out
+
+demo: setup        ## the whole story in one minute
+	@$(BIN)/python -m postwren.cli.demo
+
+check: setup       ## formatting, lint, types
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+
+test: check        ## everything that must pass
+	$(BIN)/pytest -q -m "not real"
+	tests/interop/setup.sh
+	$(BIN)/pytest -q -m real
+
+fuzz: setup        ## every fuzz target for a bounded time (SECONDS=60)
+	$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60)
+
+bench: setup       ## side by side with Dovecot and Postfix
+	tests/interop/setup.sh
+	$(BIN)/python -m bench.run
+
+interop: setup     ## real programs from Debian's packages
+	tests/interop/setup.sh
+	$(BIN)/pytest -q tests/interop
+
+crash: setup       ## kill -9 at 300 random moments
+	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
+
+ci:                ## what a landing runs
+	bash .ci/run
+
+lock:              ## renew requirements.lock from pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --extra dev --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock pyproject.toml

@@ -1,0 +1,5 @@
+"""`python -m postwren`."""
+
+from postwren.cli.main import main
+
+main()

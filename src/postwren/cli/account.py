@@ -1,0 +1,149 @@
+"""`postwren account`: who owns mail."""
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
+from postwren.mailstore.model import Credentials
+from postwren.mailstore.port import Store
+from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials
+from postwren.server.login.credential import make_credentials
+from postwren.wire.secret import Secret
+
+app = typer.Typer(help="Add, list and remove accounts.", no_args_is_help=True)
+
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+LoginArgument = Annotated[str, typer.Argument(metavar="LOGIN", help="The account's login: its address.")]
+TOGETHER = 50  # accounts made in one unit of work
+
+
+@app.command("add")
+def add(
+    login: Annotated[str | None, typer.Argument(metavar="LOGIN", help="The account's login: its address.")] = None,
+    password_stdin: PasswordStdin = False,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Lines of LOGIN, a tab, password; - is stdin.")
+    ] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Add an account, or many from a file; also while the server runs."""
+    if (login is None) == (source is None):
+        raise typer.BadParameter("give either a LOGIN or --from FILE")
+    if source is not None:
+        wanted = list(_lines(source))
+    else:
+        wanted = [(login or "", _password(password_stdin))]
+
+    async def work(store: Store, _: Place) -> None:
+        with ThreadPoolExecutor(2) as pool:
+            hashed = pool.map(lambda pair: (pair[0], make_credentials(pair[1])), wanted)
+            group: list[tuple[str, Credentials]] = []
+            for number, pair in enumerate(hashed, 1):
+                group.append(pair)
+                if len(group) == TOGETHER or number == len(wanted):
+                    await _create(store, group)
+                    group = []
+                    _progress(number, len(wanted))
+
+    with_store(data, config, work)
+
+
+async def _create(store: Store, group: list[tuple[str, Credentials]]) -> None:
+    now = int(time.time())
+    units = [create_account(login, credentials, now) for login, credentials in group]
+    await store.perform(lambda tx: [unit(tx) for unit in units])
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
+    """Show the accounts with their mail and size."""
+
+    async def work(store: Store, _: Place) -> None:
+        rows = []
+        for account in list(store.reader.accounts()):
+            boxes = store.reader.mailboxes(account.account_id)
+            addresses = sorted(str(row.address) for row in store.reader.addresses(account.account_id))
+            rows.append(
+                {
+                    "login": account.login,
+                    "messages": sum(b.messages for b in boxes),
+                    "octets": account.used,
+                    "addresses": addresses,
+                }
+            )
+        if as_json:
+            print_json(rows)
+        for row in rows if not as_json else ():
+            print(f"{row['login']}\t{row['messages']} messages\t{row['octets']:,} octets")
+
+    with_store(data, config, work)
+
+
+@app.command("password")
+def password(
+    login: LoginArgument, password_stdin: PasswordStdin = False, data: DataOption = None, config: ConfigOption = None
+) -> None:
+    """Change an account's password; the old one stops at once."""
+    secret = _password(password_stdin)
+
+    async def work(store: Store, _: Place) -> None:
+        account = find_account(store.reader, login)
+        await store.perform(set_credentials(account.account_id, make_credentials(secret)))
+
+    with_store(data, config, work)
+
+
+@app.command("remove")
+def remove(
+    login: LoginArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Remove an account with all its mail. This cannot be undone."""
+
+    async def work(store: Store, _: Place) -> None:
+        account = find_account(store.reader, login)
+        if not yes:
+            count = sum(box.messages for box in store.reader.mailboxes(account.account_id))
+            if not sys.stdin.isatty():
+                fail(f"{account.login} has {count} messages; say --yes to remove them")
+            typer.confirm(f"Remove {account.login} and its {count} messages for ever?", abort=True)
+        await store.perform(remove_account(account.account_id))
+
+    with_store(data, config, work)
+
+
+def _password(from_stdin: bool) -> Secret[str]:
+    if from_stdin:
+        text = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        text = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        raise typer.BadParameter("no terminal to ask on: say --password-stdin and send the password")
+    if not text:
+        fail("the password is empty")
+    return Secret(text)
+
+
+def _lines(source: str) -> Iterator[tuple[str, Secret[str]]]:
+    text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        login, tab, word = line.partition("\t")
+        if not (tab and login and word):
+            fail(f"{source}, line {number}: expected LOGIN, a tab, password")
+        yield login, Secret(word)
+
+
+def _progress(done: int, total: int) -> None:
+    if total > TOGETHER and sys.stderr.isatty():
+        print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr, flush=True)

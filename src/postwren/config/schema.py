@@ -1,0 +1,92 @@
+"""The schema: every option, its default and what it means. Nothing else holds a default.
+
+Sizes are octets, times are seconds. Options are read once, at the start; certificates are re-read on SIGHUP.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["Config", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Tls"]
+
+Octets = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the server listens: lists of HOST:PORT ("[::]:25", "127.0.0.1:24"), or the path of a Unix socket."""
+
+    smtp: Annotated[tuple[str, ...], Meta(description="mail from other servers")] = ("0.0.0.0:25", "[::]:25")
+    lmtp: Annotated[tuple[str, ...], Meta(description="mail from a server in front of this one; never on a public address")] = ()
+    pop3: Annotated[tuple[str, ...], Meta(description="POP3, in the clear until STLS")] = ("0.0.0.0:110", "[::]:110")
+    pop3s: Annotated[tuple[str, ...], Meta(description="POP3 with TLS from the first octet")] = ("0.0.0.0:995", "[::]:995")
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The certificate chain and key in PEM. Without them the server makes a self-signed one in DATA/tls."""
+
+    certificate: Annotated[str, Meta(description="path of the chain, leaf first")] = ""
+    key: Annotated[str, Meta(description="path of the private key")] = ""
+    strict_sni: Annotated[bool, Meta(description="refuse names that the certificate lacks (never on port 25)")] = True
+
+
+class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail on its way in, by SMTP and LMTP."""
+
+    size_limit: Annotated[Octets, Meta(description="the largest message taken")] = 50_000_000
+    recipient_limit: Annotated[Count, Meta(description="recipients of one message (RFC 5321 asks for 100)")] = 100
+    subaddress_separator: Annotated[str, Meta(description='ann+lists@ reaches ann@; "" switches it off', max_length=1)] = "+"
+    postmaster: Annotated[str, Meta(description="the login that gets postmaster@ where no such address exists")] = ""
+    timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 5321 asks for 300)")] = 300.0
+
+
+class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail on its way out, by POP3."""
+
+    timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 1939 asks for 600)")] = 600.0
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may log in, and how often one may fail."""
+
+    allow_cleartext: Annotated[bool, Meta(description="passwords without TLS (only on 127.0.0.1 and ::1 with --dev)")] = False
+    failure_delay: Annotated[float, Meta(ge=0, description="a failed login is answered after this")] = 1.0
+    trusted_networks: Annotated[tuple[str, ...], Meta(description="networks whose failures are not slowed down")] = ()
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept, and for how long."""
+
+    reserve: Annotated[Octets, Meta(description="refuse mail (452) when less than this is free on the volume")] = 100_000_000
+    recovery_days: Annotated[int, Meta(ge=0, description="deleted mail can be brought back for so long")] = 30
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Connections; loopback addresses count only towards the total."""
+
+    connections: Annotated[Count, Meta(description="in all")] = 10_000
+    connections_per_address: Annotated[Count, Meta(description="from one address, before login")] = 20
+    connects_per_minute: Annotated[Count, Meta(description="from one address; its networks may do 3 and 9 times as many")] = 300
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One line an event, on stderr."""
+
+    format: Annotated[Literal["text", "json"], Meta(description="for people, or for programs")] = "text"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is told")] = "info"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything."""
+
+    hostname: Annotated[str, Meta(description="this server's name, as in its MX record; empty asks the system")] = ""
+    listen: Listen = Listen()
+    tls: Tls = Tls()
+    smtp: Smtp = Smtp()
+    pop3: Pop3 = Pop3()
+    login: Login = Login()
+    storage: Storage = Storage()
+    limits: Limits = Limits()
+    log: Log = Log()

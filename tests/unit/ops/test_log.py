@@ -1,0 +1,37 @@
+"""The log: A-33, nothing that a peer sends can break a line or reach a terminal."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from postwren.ops.log import LONGEST_FIELD, set_up_log
+
+HOSTILE = ["a\r\nb", "\x1b[31mred", "%n%s", "\u202eevil", "x" * 1_000_000, "nul\0", "\u2028", b"\xff\xfe\r\n"]
+
+
+def said(style: str, value: object) -> str:
+    stream = io.StringIO()
+    set_up_log(style, "info", stream)
+    logging.getLogger("postwren.smtp").info("refused", extra={"fields": {"helo": value, "code": 550}})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_33_one_event_is_one_clean_line(style: str, value: object) -> None:
+    text = said(style, value)
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert all(c.isprintable() for c in text[:-1])
+    assert len(text) < LONGEST_FIELD * 6 + 200
+
+
+def test_json_lines_parse_and_keep_numbers() -> None:
+    line = json.loads(said("json", "mail.example.org"))
+    assert (line["area"], line["event"], line["helo"], line["code"]) == ("smtp", "refused", "mail.example.org", 550)
+
+
+def test_text_quotes_what_has_spaces() -> None:
+    assert 'helo="two words" code=550' in said("text", "two words")
