@@ -65,10 +65,19 @@ def parse_addresses(value: bytes, limits: Limits = DEFAULT_LIMITS) -> list[ImapA
         name = atoms if quoted is None else quoted
         found.append(ImapAddress(name or None, None, local or bare_local, host or bare_host))
         at = match.end()
-    if reader.in_group:
-        del found[most - 1 :]
-        found.append(GROUP_END)
+    if reader.in_group or len(found) > most:
+        del found[most - 1 :]  # room for the end of a group that is cut
+        if _is_group_open(found):
+            found.append(GROUP_END)
     return found
+
+
+def _is_group_open(found: list[ImapAddress]) -> bool:
+    """Whether the last marker is the head of a group."""
+    for address in reversed(found):
+        if address.host is None:
+            return address.mailbox is not None
+    return False
 
 
 class _Reader:
@@ -140,7 +149,7 @@ class _Reader:
                 self._comment = _PAIR.sub(rb"\1", self._value[start : match.start()]).strip()
                 self._at = match.end()
                 return
-        self._comment = self._value[start:].strip()  # it never ends
+        self._comment = self._value[start:].strip(b"( \t")  # it never ends
         self._at = len(self._value)
 
     def _read_angle(self, name: bytes) -> None:

@@ -67,7 +67,7 @@ def parse_disposition(value: bytes) -> Disposition | None:
 
 
 def find_parameter(parameters: tuple[Parameter, ...], name: bytes) -> bytes | None:
-    """The value of a parameter; the extended form is preferred (RFC 6266 has the same rule)."""
+    """The value of a parameter; the extended form is preferred."""
     plain = None
     for parameter in parameters:
         if parameter.name == name:

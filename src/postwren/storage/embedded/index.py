@@ -14,7 +14,7 @@ import apsw
 
 __all__ = ["PAGE", "connect", "immediate", "roll_back", "rows", "snapshot", "value"]
 
-PAGE: Final = 16384
+PAGE: Final = 8192  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
 MAPPED: Final = 256 << 20
 

@@ -215,3 +215,17 @@ class EmbeddedReader:
             self._flags.clear()
         flags = self._flags[(account_id, flagset_id)] = frozenset(row[0].split(" "))
         return flags
+
+    # -- segments
+
+    def segments(self, state: int) -> list[tuple[int, int]]:
+        """(number, when it was retired) of all segments in this state."""
+        return [(row[0], row[1]) for row in self._rows("SELECT segment_id, retired FROM segment WHERE state = ?", state)]
+
+    def is_segment_known(self, segment_id: int) -> bool:
+        return self._row("SELECT 1 FROM segment WHERE segment_id = ?", segment_id) is not None
+
+    def records(self, segment_id: int) -> list[BodyRef]:
+        """What rows still name in a segment, ascending."""
+        sql = "SELECT DISTINCT segment, offset, size, crc FROM email WHERE segment = ? ORDER BY offset"
+        return list(map(BodyRef._make, self._rows(sql, segment_id)))
