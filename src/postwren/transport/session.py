@@ -74,6 +74,10 @@ class LinkControl(Protocol):
     def abort(self) -> None:
         """Drop the connection at once; nothing more is written."""
 
+    def authenticated(self, account: int) -> bool:
+        """The peer has proven to be this account: it no longer counts among the strangers of its address, but among the
+        account's connections from there. False: there are too many of these, refuse the login."""
+
 
 class Session(Protocol):
     """Behaviour behind one connection."""
@@ -92,7 +96,8 @@ class Session(Protocol):
         """TLS is on after `start_tls`: forget what was learned in the clear (A-02)."""
 
     def timed_out(self) -> None:
-        """The peer owed something for too long: queue a last word if the protocol has one; the link then closes."""
+        """The peer owed something for too long, or the server ends and this session is at rest: queue a last word if the
+        protocol has one; the link then closes."""
 
     def failed(self, error: BaseException) -> None:
         """A bug of ours came out of `handle`: queue the protocol's word for it; the link counts it, logs it and closes."""

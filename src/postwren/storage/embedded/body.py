@@ -1,0 +1,191 @@
+"""Messages on their way in: short ones stay in memory, long ones go straight into a file that becomes a segment of its own,
+so that nothing is copied. Hashes are computed as the octets pass.
+"""
+
+import os
+import secrets
+import zlib
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
+from postwren.storage.embedded.record import HEADER_SIZE, format_header
+from postwren.storage.embedded.volume import Volume, refusal
+
+__all__ = ["EmbeddedBodyWriter", "MemoryBody", "SpoolFile", "SpooledBody"]
+
+
+class SpoolFile:
+    """A file in the spool: locked while its process lives, gone unless it becomes a segment."""
+
+    def __init__(self, volume: Volume, directory: Path) -> None:
+        self._volume = volume
+        self._fd = -1
+        self._is_kept = False
+        self.size = 0
+        while True:
+            self.path = directory / f"{secrets.token_hex(8)}.new"
+            try:
+                self._fd = volume.create(self.path)
+            except BlockingIOError:  # another process sweeps the spool and was between our two steps
+                continue
+            if os.fstat(self._fd).st_nlink:
+                break
+            os.close(self._fd)
+
+    def append(self, data: bytes) -> None:
+        self._volume.write(self._fd, (data,), self.size)
+        self.size += len(data)
+
+    def put(self, data: bytes, offset: int) -> None:
+        """Overwrite what was left blank."""
+        self._volume.write(self._fd, (data,), offset)
+
+    def sync(self) -> None:
+        self._volume.sync(self._fd)
+
+    def keep(self) -> None:
+        """It is a segment now."""
+        self._is_kept = True
+        self._close()
+
+    def discard(self) -> None:
+        if not self._is_kept and self._fd >= 0:
+            self._volume.unlink(self.path)
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        self.discard()
+
+
+class MemoryBody:
+    """A message in memory."""
+
+    __slots__ = ("content_id", "crc", "has_dot_line", "octets", "size")
+
+    def __init__(self, octets: bytes, content_id: bytes, crc: int, has_dot_line: bool) -> None:
+        self.octets = octets
+        self.size = len(octets)
+        self.content_id = content_id
+        self.crc = crc
+        self.has_dot_line = has_dot_line
+
+    def discard(self) -> None:
+        """Nothing but memory is held, and that until the last reference goes."""
+
+
+class SpooledBody:
+    """A message in a file that is a whole segment already, but for its name."""
+
+    __slots__ = ("content_id", "crc", "file", "has_dot_line", "size")
+
+    def __init__(self, file: SpoolFile, size: int, content_id: bytes, crc: int, has_dot_line: bool) -> None:
+        self.file = file
+        self.size = size
+        self.content_id = content_id
+        self.crc = crc
+        self.has_dot_line = has_dot_line
+
+    def discard(self) -> None:
+        self.file.discard()
+
+
+class EmbeddedBodyWriter:
+    """Takes a message as it arrives."""
+
+    __slots__ = (
+        "_crc",
+        "_failed",
+        "_file",
+        "_has_dot_line",
+        "_is_line_start",
+        "_parts",
+        "_reserve",
+        "_sha",
+        "_size",
+        "_spool",
+        "_spool_above",
+        "_volume",
+    )
+
+    def __init__(
+        self, volume: Volume, spool: Path, spool_above: int, reserve: int, failed: Callable[[StoreFailed], None]
+    ) -> None:
+        self._volume = volume
+        self._spool = spool
+        self._spool_above = spool_above
+        self._reserve = reserve
+        self._failed = failed
+        self._parts: list[bytes] = []
+        self._file: SpoolFile | None = None
+        self._size = 0
+        self._sha = sha256()
+        self._crc = 0
+        self._is_line_start = True
+        self._has_dot_line = False
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def write(self, data: bytes) -> None:
+        """StoreFull when the spool cannot take it; the writer is then of no more use."""
+        if not data:
+            return
+        self._sha.update(data)
+        self._crc = zlib.crc32(data, self._crc)
+        if not self._has_dot_line:
+            self._has_dot_line = (self._is_line_start and data[0] == 0x2E) or b"\n." in data
+            self._is_line_start = data[-1] == 0x0A
+        self._size += len(data)
+        if self._file is not None:
+            self._append(self._file, data)
+            return
+        self._parts.append(bytes(data))
+        if self._size > self._spool_above:
+            self._start_file()
+
+    def _start_file(self) -> None:
+        if self._volume.free(self._spool) < self._reserve:
+            raise StoreFull("less than the reserve is free")
+        try:
+            self._file = SpoolFile(self._volume, self._spool)
+        except OSError as error:
+            raise self._refuse(error) from error
+        self._append(self._file, bytes(HEADER_SIZE) + b"".join(self._parts))
+        self._parts.clear()
+
+    def _append(self, file: SpoolFile, data: bytes) -> None:
+        try:
+            file.append(data)
+        except OSError as error:
+            raise self._refuse(error) from error
+
+    def _refuse(self, error: OSError) -> MailstoreError:
+        self.discard()
+        refused = refusal(error)
+        if isinstance(refused, StoreFailed):
+            self._failed(refused)
+        return refused
+
+    def finish(self) -> MemoryBody | SpooledBody:
+        content_id = self._sha.digest()
+        if self._file is None:
+            octets = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+            return MemoryBody(octets, content_id, self._crc, self._has_dot_line)
+        try:
+            self._file.put(format_header(self._size, self._crc, content_id), 0)
+        except OSError as error:
+            raise self._refuse(error) from error
+        return SpooledBody(self._file, self._size, content_id, self._crc, self._has_dot_line)
+
+    def discard(self) -> None:
+        self._parts.clear()
+        if self._file is not None:
+            self._file.discard()

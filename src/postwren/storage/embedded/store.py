@@ -1,0 +1,313 @@
+"""The store on disk: opens the folder, hands units to the writer, and brings their outcomes back to the loop.
+
+    DATA/index.db      what is known about accounts and messages
+    DATA/segments/     the messages
+    DATA/spool/        long messages on their way in
+
+Units that are queued in one turn of the loop reach the writer together; a unit with a message in the spool waits until
+that file is synced, so that nobody else has to.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from postwren.mailstore.errors import StoreClosed, StoreFailed
+from postwren.mailstore.model import BodyRef, Change
+from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
+from postwren.storage.embedded.bodies import BodyFiles
+from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
+from postwren.storage.embedded.feed import Feed, FeedSubscription
+from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
+from postwren.storage.embedded.index import connect, snapshot
+from postwren.storage.embedded.reader import EmbeddedReader
+from postwren.storage.embedded.recovery import recover, sweep_spool
+from postwren.storage.embedded.schema import migrate
+from postwren.storage.embedded.segment import OwnSegment
+from postwren.storage.embedded.settings import Settings
+from postwren.storage.embedded.volume import Volume, refusal
+from postwren.storage.embedded.writer import Item, Look, Writer
+from postwren.terms import AccountId, ModSeq
+
+__all__ = ["EmbeddedStore"]
+
+T = TypeVar("T")
+SYNC_THREADS: Final = 2
+
+
+class EmbeddedStore:
+    """A `Store` in a folder. Opening it takes milliseconds and blocks; it belongs to the running loop from then on.
+
+    `on_failure` is called once, on the loop's thread, when a sync failed: the process should end."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        settings: Settings | None = None,
+        on_failure: Callable[[StoreFailed], None] | None = None,
+        volume: Volume | None = None,
+        vfs: str | None = None,
+    ) -> None:
+        self._loop = loop = asyncio.get_running_loop()
+        self._settings = settings = settings or Settings()
+        self._volume = volume = volume or Volume()
+        self._directory = directory
+        self._segments = directory / "segments"
+        self._spool = directory / "spool"
+        self._on_failure = on_failure
+        self._vfs = vfs
+        self._is_closed = False
+        for folder in (directory, self._segments, self._spool):
+            _make_directory(volume, folder)
+        self._open_index()
+        self._feed = Feed(loop)
+        self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
+        self._queued: list[Item] = []  # in this turn of the loop
+        self._finished: deque[list[Item]] = deque()
+        self._syncing: dict[Item, Future[None]] = {}
+        self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
+        self._read_pool = ThreadPoolExecutor(1, "postwren-reader")
+        self._bulk_connection: apsw.Connection | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
+        self._is_catching_up = False
+        self._writer.start()
+
+    def _open_index(self) -> None:
+        settings, path = self._settings, self._index_path
+        is_new = not path.exists()
+        connection = connect(path, settings.lock_seconds, self._vfs)
+        migrate(connection)
+        if is_new:
+            self._volume.sync_directory(self._directory)
+        segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
+        self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
+        self.recovery.swept = sweep_spool(self._volume, self._spool)
+        self._connection = connect(path, settings.lock_seconds, self._vfs)
+        self._reader = EmbeddedReader(self._connection)
+        self._writer = Writer(
+            connection, segment, self._volume, self._directory, settings, self._group_finished, self._others_wrote
+        )
+
+    @property
+    def _index_path(self) -> Path:
+        return self._directory / "index.db"
+
+    # -- reading
+
+    @property
+    def reader(self) -> Reader:
+        return self._reader
+
+    async def read(self, unit: Callable[[Reader], T]) -> T:
+        if self._is_closed:
+            raise StoreClosed
+        return await self._loop.run_in_executor(self._read_pool, self._read_bulk, unit)
+
+    def _read_bulk(self, unit: Callable[[Reader], T]) -> T:
+        connection = self._bulk_connection
+        if connection is None:
+            connection = self._bulk_connection = connect(self._index_path, self._settings.lock_seconds, self._vfs)
+            self._bulk_reader = EmbeddedReader(connection)
+        with snapshot(connection):
+            return unit(self._bulk_reader)
+
+    def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
+        return self._files.read(ref, offset, length)
+
+    def body_pieces(self, ref: BodyRef) -> Iterator[bytes]:
+        return self._files.pieces(ref)
+
+    def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
+        return self._files.window(ref, length)
+
+    # -- writing
+
+    def new_body(self) -> EmbeddedBodyWriter:
+        settings = self._settings
+        return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail)
+
+    def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
+        item = Item(unit, bodies, done)
+        if self._is_closed:
+            item.error = StoreClosed()
+            self._loop.call_soon(self._announce, item)
+            return
+        if any(isinstance(body, SpooledBody) for body in bodies):
+            self._sync_first(item)
+            return
+        self._queue(item)
+
+    def _queue(self, item: Item) -> None:
+        if not self._queued:
+            self._loop.call_soon(self._hand_over)
+        self._queued.append(item)
+
+    def _hand_over(self) -> None:
+        if self._queued:
+            self._writer.put(self._queued)
+            self._queued = []
+
+    def _sync_first(self, item: Item) -> None:
+        files = [body.file for body in item.bodies if isinstance(body, SpooledBody)]
+
+        def sync() -> None:
+            for file in files:
+                file.sync()
+
+        future = self._syncing[item] = self._sync_pool.submit(sync)
+        future.add_done_callback(lambda _: self._call_loop(self._spool_synced, item))
+
+    def _spool_synced(self, item: Item) -> None:
+        future = self._syncing.pop(item, None)
+        if future is None:  # the store was closed meanwhile, and took it along
+            return
+        error = future.exception()
+        if error is None:
+            self._queue(item)
+        else:
+            item.error = StoreFailed(str(error))
+            self._announce(item)
+            self._fail(item.error)
+
+    def _fail(self, failure: StoreFailed) -> None:
+        self._writer.failed = self._writer.failed or failure
+        self._tell_failure()
+
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
+        outcome: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: T | None, error: BaseException | None) -> None:
+            if outcome.done():  # the wait was cancelled
+                return
+            if error is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
+
+        self.write(unit, bodies, done)
+        return await outcome
+
+    # -- space
+
+    async def housekeep(self, now: int) -> Housekeeping:
+        """Give space back: in small steps, which wait while there is other work; for idle hours."""
+        keeper = Housekeeper(self, self._volume, self._directory, self._settings, now)
+        return await keeper.run()
+
+    # -- outcomes: from the writer's thread to the loop's
+
+    def _call_loop(self, function: Callable[..., object], *arguments: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            # nobody can be told any more; `close` still hands over what finished
+
+    def _group_finished(self, group: list[Item]) -> None:
+        self._finished.append(group)
+        self._call_loop(self._announce_finished)
+
+    def _announce_finished(self) -> None:
+        while self._finished:
+            for item in self._finished.popleft():
+                self._announce(item)
+        if self._writer.failed is not None:
+            self._tell_failure()
+
+    def _announce(self, item: Item) -> None:
+        if item.error is None:
+            for body in item.bodies:
+                body.discard()
+            if item.changes:
+                self._feed.publish(item.changes)
+        try:
+            item.done(item.result, item.error)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a unit's `done` raised", "exception": error})
+
+    def _tell_failure(self) -> None:
+        on_failure, self._on_failure = self._on_failure, None
+        if on_failure is not None and self._writer.failed is not None:
+            on_failure(self._writer.failed)
+
+    # -- changes, by this process and others
+
+    def subscribe(self, account_id: AccountId, receive: Callable[[Sequence[Change]], None]) -> FeedSubscription:
+        account = self._reader.account(account_id)
+        if self._look_timer is None and not self._is_closed:
+            self._look_timer = self._loop.call_later(self._settings.look_seconds, self._look)
+        return self._feed.subscribe(account_id, receive, ModSeq(0) if account is None else account.modseq)
+
+    def _look(self) -> None:
+        """Once in a while, as long as anyone listens: has another process written?"""
+        self._look_timer = None
+        if self._feed and not self._is_closed:
+            self._writer.put(Look())
+            self._look_timer = self._loop.call_later(self._settings.look_seconds, self._look)
+
+    def _others_wrote(self) -> None:
+        self._call_loop(self._start_catching_up)
+
+    def _start_catching_up(self) -> None:
+        if not self._feed or self._is_catching_up or self._is_closed:
+            return
+        self._is_catching_up = True
+        seen = self._feed.seen()
+        future = self._read_pool.submit(self._read_bulk, lambda reader: _news(reader, seen))
+        future.add_done_callback(lambda _: self._call_loop(self._caught_up, future))
+
+    def _caught_up(self, future: "Future[list[Change]]") -> None:
+        self._is_catching_up = False
+        if self._is_closed:
+            return
+        changes = future.result()
+        if changes:
+            self._feed.publish(changes)
+            self._start_catching_up()  # until nothing is left: it reads in bounded steps
+
+    # -- the end
+
+    def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        self._sync_pool.shutdown()
+        for item in list(self._syncing):
+            self._spool_synced(item)
+        self._hand_over()
+        self._writer.end()
+        self._announce_finished()
+        self._read_pool.shutdown()
+        if self._bulk_connection is not None:
+            self._bulk_connection.close()
+        self._connection.close()
+        self._files.close()
+
+
+def _news(reader: Reader, seen: dict[AccountId, ModSeq]) -> list[Change]:
+    """What is beyond these ModSeqs."""
+    found: list[Change] = []
+    for account_id, modseq in seen.items():
+        account = reader.account(account_id)
+        if account is not None and account.modseq > modseq:
+            found += reader.changes(account_id, modseq)
+    return found
+
+
+def _make_directory(volume: Volume, directory: Path) -> None:
+    if directory.is_dir():
+        return
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        volume.sync_directory(directory.parent)
+    except OSError as error:
+        raise refusal(error) from error

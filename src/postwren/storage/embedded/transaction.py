@@ -1,0 +1,272 @@
+"""Row-level writes inside a unit of work: the other half of `reader`.
+
+One object lives as long as the writer and remembers the rows of accounts and mailboxes that it read or wrote. They are true
+as long as no other process writes and nothing is undone; `forget` drops them then.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+
+from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
+from postwren.mailstore.port import NewBody, UidRanges
+from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
+from postwren.storage.embedded.index import value
+from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
+from postwren.storage.embedded.segment import RETIRED, OwnSegment
+from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
+
+__all__ = ["EmbeddedTransaction"]
+
+OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "account")
+_INSERT: Final = {
+    table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
+    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 6))
+}
+
+
+class EmbeddedTransaction(EmbeddedReader):
+    """The writer's view: `begin` before each unit, `finish` after one that succeeded, `forget` after one that did not."""
+
+    def __init__(self, connection: apsw.Connection, segment: OwnSegment) -> None:
+        super().__init__(connection)
+        self._segment = segment
+        self._accounts: dict[AccountId, Account] = {}
+        self._mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = {}
+        self._by_name: dict[tuple[AccountId, str], MailboxId] = {}
+        self._flagset_ids: dict[tuple[AccountId, frozenset[str]], FlagSetId] = {}
+        self._bodies: Sequence[NewBody] = ()
+        self._placed: dict[int, BodyRef] = {}
+        self._unreferenced: list[tuple[AccountId, EmailId]] = []
+        self.changed: list[Change] = []
+
+    def begin(self, bodies: Sequence[NewBody]) -> None:
+        self._bodies = bodies
+        self._placed.clear()
+        self._unreferenced.clear()
+        self.changed = []
+
+    def finish(self) -> None:
+        """Emails that nothing names any more go with the unit that took their last reference."""
+        if self._unreferenced:
+            sql = "DELETE FROM email WHERE account_id = ? AND email_id = ? AND refs = 0"
+            self._connection.executemany(sql, self._unreferenced)
+
+    def forget(self) -> None:
+        """What is remembered may not be true any more."""
+        self._accounts.clear()
+        self._mailboxes.clear()
+        self._by_name.clear()
+        self._flagset_ids.clear()
+        self._flags.clear()
+
+    # -- directory
+
+    def account(self, account_id: AccountId) -> Account | None:
+        account = self._accounts.get(account_id)
+        if account is None:
+            account = super().account(account_id)
+            if account is not None:
+                self._remember_account(account)
+        return account
+
+    def _remember_account(self, account: Account) -> None:
+        if len(self._accounts) >= MOST_REMEMBERED:
+            self._accounts.clear()
+        self._accounts[account.account_id] = account
+
+    def next_account_id(self) -> AccountId:
+        sql = "UPDATE counter SET value = value + 1 WHERE name = 'account' RETURNING value - 1"
+        return AccountId(value(self._connection, sql))
+
+    def insert_account(self, account: Account) -> None:
+        self._execute(_INSERT["account"], (*account[:2], credentials_text(account.credentials), *account[3:]))
+
+    def update_account(self, account: Account) -> None:
+        old = self.account(account.account_id)
+        if old is None or old.login != account.login:
+            raise KeyError("an account that is not there, or a login that changed")
+        if old.credentials is not account.credentials:
+            sql = "UPDATE account SET credentials = ? WHERE account_id = ?"
+            self._execute(sql, (credentials_text(account.credentials), account.account_id))
+        self._execute(
+            "UPDATE account SET modseq = ?, next_mailbox_id = ?, next_email_id = ?, next_uidvalidity = ?, used = ?, quota = ?"
+            " WHERE account_id = ?",
+            (*account[4:10], account.account_id),
+        )
+        self._accounts[account.account_id] = account
+
+    def delete_account(self, account_id: AccountId) -> None:
+        for table in OWNED:
+            self._execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))  # noqa: S608 - names of ours
+        self.forget()
+
+    def insert_address(self, row: AddressRow) -> None:
+        self._execute("INSERT INTO address VALUES (?, ?, ?)", (row.address.domain, row.address.local, row.account_id))
+
+    def delete_address(self, address: Address) -> None:
+        self._execute("DELETE FROM address WHERE domain = ? AND local = ?", (address.domain, address.local))
+
+    def put_setting(self, name: str, value: bytes) -> None:
+        self._execute("INSERT INTO setting VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2", (name, value))
+
+    # -- mailboxes
+
+    def mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox | None:
+        mailbox = self._mailboxes.get((account_id, mailbox_id))
+        return mailbox or self._remember_mailbox(super().mailbox(account_id, mailbox_id))
+
+    def mailbox_by_name(self, account_id: AccountId, name: str) -> Mailbox | None:
+        mailbox_id = self._by_name.get((account_id, name))
+        if mailbox_id is not None:
+            return self.mailbox(account_id, mailbox_id)
+        return self._remember_mailbox(super().mailbox_by_name(account_id, name))
+
+    def _remember_mailbox(self, mailbox: Mailbox | None) -> Mailbox | None:
+        if mailbox is not None:
+            if len(self._mailboxes) >= MOST_REMEMBERED:
+                self._mailboxes.clear()
+                self._by_name.clear()
+            self._mailboxes[mailbox.account_id, mailbox.mailbox_id] = mailbox
+            self._by_name[mailbox.account_id, mailbox.name] = mailbox.mailbox_id
+        return mailbox
+
+    def insert_mailbox(self, mailbox: Mailbox) -> None:
+        use = mailbox.special_use
+        self._execute(_INSERT["mailbox"], (*mailbox[:10], use and use.value, mailbox.is_subscribed, mailbox.created_modseq))
+
+    def update_mailbox(self, mailbox: Mailbox) -> None:
+        key = mailbox.account_id, mailbox.mailbox_id
+        old = self.mailbox(*key)
+        if old is None:
+            raise KeyError(key)
+        if old.name != mailbox.name or old[10:12] != mailbox[10:12]:  # seldom, and it costs the index of names an update
+            sql = "UPDATE mailbox SET name = ?, special_use = ?, is_subscribed = ? WHERE account_id = ? AND mailbox_id = ?"
+            use = mailbox.special_use
+            self._execute(sql, (mailbox.name, use and use.value, mailbox.is_subscribed, *key))
+            self._by_name.pop((mailbox.account_id, old.name), None)
+        self._execute(
+            "UPDATE mailbox SET uidvalidity = ?, uidnext = ?, highestmodseq = ?, messages = ?, unseen = ?, deleted = ?, size = ?"
+            " WHERE account_id = ? AND mailbox_id = ?",
+            (*mailbox[3:10], *key),
+        )
+        self._mailboxes[key] = mailbox
+        self._by_name[mailbox.account_id, mailbox.name] = mailbox.mailbox_id
+
+    def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
+        key = account_id, mailbox_id
+        if self._row("SELECT 1 FROM entry WHERE account_id = ? AND mailbox_id = ? LIMIT 1", *key) is not None:
+            raise KeyError("entries must be expunged before their mailbox")
+        self._execute("DELETE FROM mailbox WHERE account_id = ? AND mailbox_id = ?", key)
+        gone = self._mailboxes.pop(key, None)
+        if gone is not None:
+            self._by_name.pop((account_id, gone.name), None)
+
+    # -- messages
+
+    def body_ref(self, body: NewBody) -> BodyRef:
+        ref = self._placed.get(id(body))
+        if ref is None:
+            if not any(body is mine for mine in self._bodies) or not isinstance(body, MemoryBody | SpooledBody):
+                raise KeyError("not a body of this unit")
+            ref = self._placed[id(body)] = self._segment.place(body)
+        return ref
+
+    def insert_email(self, email: Email) -> None:
+        account_id, email_id, content_id, body, has_dot_line, references = email
+        self._execute(_INSERT["email"], (account_id, email_id, content_id, *body, has_dot_line, references))
+
+    def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
+        sql = "UPDATE email SET refs = refs + ? WHERE account_id = ? AND email_id = ? RETURNING refs, segment, offset + size"
+        for email_id, count in counts:
+            row = self._row(sql, count, account_id, email_id)
+            if row is None:
+                raise KeyError(email_id)
+            if row[0] < 0:
+                raise ValueError("fewer than no references")
+            if count > 0:
+                self._segment.need_durable(row[1], row[2])
+            if row[0] == 0:
+                self._unreferenced.append((account_id, email_id))
+
+    def insert_entries(self, entries: Sequence[Entry]) -> None:
+        self._insert_rows("entry", entries)
+
+    def _insert_rows(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if len(rows) == 1:
+            self._execute(_INSERT[table], rows[0])
+        elif rows:
+            self._connection.executemany(_INSERT[table], rows)
+
+    def set_flagsets(
+        self, account_id: AccountId, mailbox_id: MailboxId, rows: Sequence[tuple[Uid, FlagSetId]], modseq: ModSeq
+    ) -> None:
+        sql = "UPDATE entry SET flagset_id = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
+        self._connection.executemany(sql, [(flagset, modseq, account_id, mailbox_id, uid) for uid, flagset in rows])
+
+    def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
+        sql = "DELETE FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
+        self._connection.executemany(sql, [(account_id, mailbox_id, lo, hi) for lo, hi in uids])
+
+    def insert_expunged(self, rows: Sequence[Expunged]) -> None:
+        self._insert_rows("expunged", rows)
+
+    def forget_expunged(self, account_id: AccountId, before: int) -> int:
+        where = "WHERE account_id = ?1 AND email_id IS NOT NULL AND expunged < ?2"
+        sql = f"SELECT email_id, count(*) FROM expunged {where} GROUP BY email_id"  # noqa: S608 - `where` is above
+        ended = self._rows(sql, account_id, before)
+        self.add_references(account_id, [(email_id, -count) for email_id, count in ended])
+        self._execute(f"UPDATE expunged SET email_id = NULL {where}", (account_id, before))  # noqa: S608 - `where` is above
+        return sum(count for _, count in ended)
+
+    def take_expunged(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> list[Expunged]:
+        found = map(Expunged._make, self._rows(EXPUNGED_IN, account_id, mailbox_id, ranges_text(uids)))
+        rows = [row for row in found if row.email_id is not None]
+        sql = "UPDATE expunged SET email_id = NULL WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
+        self._connection.executemany(sql, [(account_id, mailbox_id, row.uid) for row in rows])
+        return rows
+
+    def flagset_id(self, account_id: AccountId, flags: frozenset[str]) -> FlagSetId:
+        if not flags:
+            return FlagSetId(0)
+        known = self._flagset_ids.get((account_id, flags))
+        if known is not None:
+            return known
+        text = " ".join(sorted(flags))
+        row = self._row("SELECT flagset_id FROM flagset WHERE account_id = ? AND flags = ?", account_id, text)
+        if row is None:
+            sql = (
+                "INSERT INTO flagset SELECT ?1, coalesce(max(flagset_id), 0) + 1, ?2 FROM flagset WHERE account_id = ?1"
+                " RETURNING flagset_id"
+            )
+            row = self._row(sql, account_id, text)
+        assert row is not None
+        if len(self._flagset_ids) >= MOST_REMEMBERED:
+            self._flagset_ids.clear()
+        flagset_id = self._flagset_ids[account_id, flags] = FlagSetId(row[0])
+        return flagset_id
+
+    def insert_changes(self, changes: Sequence[Change]) -> None:
+        self._insert_rows("change", changes)
+        self.changed.extend(changes)
+
+    # -- housekeeping
+
+    def place_file(self, file: SpoolFile) -> int:
+        """The number of the segment that a synced file of records becomes with this unit."""
+        return self._segment.place_file(file)
+
+    def move_bodies(self, moves: Iterable[tuple[BodyRef, int, int]]) -> None:
+        """Rows that name a body name its copy (segment, offset) from now on."""
+        sql = "UPDATE email SET segment = ?, offset = ? WHERE segment = ? AND offset = ? AND size = ?"
+        self._connection.executemany(sql, [(segment, offset, *ref[:3]) for ref, segment, offset in moves])
+
+    def retire_segment(self, segment_id: int, now: int) -> None:
+        """Nothing names it any more: its file may go some time after `now`."""
+        sql = "UPDATE segment SET state = ?, retired = ? WHERE segment_id = ?"
+        self._execute(sql, (RETIRED, now, segment_id))
+
+    def delete_segment(self, segment_id: int) -> None:
+        """Its file is gone."""
+        self._execute("DELETE FROM segment WHERE segment_id = ?", (segment_id,))

@@ -1,0 +1,369 @@
+"""The writer: one thread, one connection, group commit.
+
+All units that wait when the writer comes round form a group and run inside one transaction; their messages go into the segment
+in one write, whose sync runs in a second thread beside the commit of the index; when both are durable, all outcomes go to the
+loop in one call. The next group gathers meanwhile.
+
+What must stay true:
+- nothing is acknowledged before both syncs returned (D-01); nothing refused leaves a row (D-03);
+- a unit that raises undoes only itself: most raise before they wrote anything; for the others the group starts again, each unit
+  in a savepoint of its own;
+- a full volume undoes the group, whose units are then tried one by one: what fits is kept, and it recovers by itself (D-04);
+- after a failed sync nothing is tried again: the group's rows are taken back as far as that is possible, and the store refuses
+  everything from then on. A unit may run twice (after the first run was undone), so it must not keep state of its own.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import apsw
+
+from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
+from postwren.mailstore.model import Change
+from postwren.mailstore.port import NewBody, Unit, WriteDone
+from postwren.storage.embedded.index import PAGE, immediate, roll_back, value
+from postwren.storage.embedded.recovery import take_back
+from postwren.storage.embedded.segment import OwnSegment
+from postwren.storage.embedded.settings import Settings
+from postwren.storage.embedded.transaction import EmbeddedTransaction
+from postwren.storage.embedded.volume import Volume, refusal
+
+__all__ = ["Item", "Look", "Writer"]
+
+GROUP_FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)
+SHM_FULL: Final = apsw.SQLITE_IOERR_SHMSIZE
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A unit of work on its way through the writer, then with its outcome."""
+
+    unit: Unit[Any]
+    bodies: Sequence[NewBody]
+    done: WriteDone[Any]
+    result: Any = None
+    error: BaseException | None = None
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def octets(self) -> int:
+        return sum(body.size for body in self.bodies)
+
+
+class Look:
+    """Asks the writer to see whether another process wrote."""
+
+
+class HalfDone(Exception):
+    """A unit raised after it had written."""
+
+
+class SyncThread:
+    """Runs one `fdatasync` beside the writer."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._requests: SimpleQueue[int | None] = SimpleQueue()
+        self._outcomes: SimpleQueue[OSError | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="postwren-sync", daemon=True)
+        self._thread.start()
+
+    def start(self, fd: int) -> None:
+        self._requests.put(fd)
+
+    def wait(self) -> None:
+        """The sync is done, or its OSError is raised."""
+        error = self._outcomes.get()
+        if error is not None:
+            raise error
+
+    def end(self) -> None:
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (fd := self._requests.get()) is not None:
+            try:
+                self._volume.sync(fd)
+            except OSError as error:
+                self._outcomes.put(error)
+            else:
+                self._outcomes.put(None)
+
+
+class Writer:
+    """Owns the writing connection and the process's segment. `finished` is called on the writer's thread with the outcomes of
+    a group, `foreign` when another process was seen to have written."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        segment: OwnSegment,
+        volume: Volume,
+        directory: Path,
+        settings: Settings,
+        finished: Callable[[list[Item]], None],
+        foreign: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._segment = segment
+        self._volume = volume
+        self._directory = directory
+        self._settings = settings
+        self._finished = finished
+        self._foreign = foreign
+        self._queue: SimpleQueue[list[Item] | Look | None] = SimpleQueue()
+        self._waiting: list[Item] = []
+        self._transaction = EmbeddedTransaction(connection, segment)
+        self._data_version = self._read_data_version()
+        self._log_pages = 0
+        self.failed: StoreFailed | None = None
+        connection.set_wal_hook(self._log_grew)
+        self._sync = SyncThread(volume)
+        self._thread = threading.Thread(target=self._run, name="postwren-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, items: list[Item] | Look) -> None:
+        self._queue.put(items)
+
+    def end(self) -> None:
+        """Finish what is queued; blocks."""
+        self._queue.put(None)
+        self._thread.join()
+        self._sync.end()
+
+    def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    # -- the thread
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            is_open = self._gather()
+            while self._waiting:
+                group = self._next_group()
+                self._run_group(group)
+                self._finished(group)
+                is_open = self._take_queued() and is_open
+            if self._log_pages * PAGE > self._settings.wal_octets:
+                self._checkpoint()
+        self._close()
+
+    def _gather(self) -> bool:
+        """Wait for work; an idle moment is used for a checkpoint. False when there is no more to come."""
+        try:
+            got = self._queue.get(timeout=self._settings.idle_seconds if self._log_pages else None)
+        except Empty:
+            self._checkpoint()
+            got = self._queue.get()
+        return self._take(got) and self._take_queued()
+
+    def _take_queued(self) -> bool:
+        is_open = True
+        try:
+            while True:
+                is_open = self._take(self._queue.get_nowait()) and is_open
+        except Empty:
+            return is_open
+
+    def _take(self, got: "list[Item] | Look | None") -> bool:
+        if isinstance(got, Look):
+            self._see_others()
+        elif got is not None:
+            self._waiting += got
+        return got is not None
+
+    def _next_group(self) -> list[Item]:
+        octets, count = 0, 0
+        for item in self._waiting[: self._settings.batch_units]:
+            count += 1
+            octets += item.octets
+            if octets >= self._settings.batch_octets:
+                break
+        group = self._waiting[:count]
+        del self._waiting[:count]
+        return group
+
+    # -- a group
+
+    def _run_group(self, group: list[Item]) -> None:
+        """Every item has its outcome when this returns."""
+        if self.failed is None:
+            try:
+                self._commit(group)
+            except StoreFull as error:
+                self._recover_from_full(group, error)
+            except StoreFailed as error:
+                self._fail(error, group)
+            except Exception as error:  # a bug, or another process that never gives the index back
+                self._undo(group)
+                for item in group:
+                    item.error = error
+        if self.failed is not None:
+            for item in group:
+                item.result, item.error, item.changes = None, StoreFailed(*self.failed.args), []
+
+    def _recover_from_full(self, group: list[Item], error: StoreFull) -> None:
+        if len(group) == 1:
+            group[0].result, group[0].error, group[0].changes = None, error, []
+            return
+        for item in group:
+            item.error = None
+            self._run_group([item])
+
+    def _commit(self, group: list[Item]) -> None:
+        """StoreFull: nothing of it was kept. StoreFailed: nobody knows."""
+        try:
+            if any(item.bodies for item in group):
+                self._check_reserve()
+                self._segment.make_ready()
+            self._begin()
+            try:
+                for item in group:
+                    self._run_unit(item)
+            except HalfDone:
+                self._undo(group)
+                self._begin()
+                for item in group:
+                    self._run_unit_in_savepoint(item)
+        except GROUP_FAULTS as error:
+            self._undo(group)
+            raise _meaning(error) from error
+        self._make_durable(group)
+
+    def _begin(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        self._see_others()
+        self._segment.record_synced()
+
+    def _check_reserve(self) -> None:
+        if self._volume.free(self._directory) < self._settings.reserve:
+            raise StoreFull("less than the reserve is free")
+
+    def _run_unit(self, item: Item) -> None:
+        """Run a unit, note its outcome. HalfDone: it raised after it had written."""
+        transaction, mark = self._transaction, self._segment.mark()
+        changes = self._connection.total_changes()
+        transaction.begin(item.bodies)
+        item.error = None
+        try:
+            item.result = item.unit(transaction)
+            transaction.finish()
+            item.changes = transaction.changed
+        except GROUP_FAULTS:
+            raise
+        except BaseException as error:
+            item.error = error
+            transaction.forget()
+            self._segment.undo(mark)
+            if self._connection.total_changes() != changes:
+                raise HalfDone from error
+
+    def _run_unit_in_savepoint(self, item: Item) -> None:
+        self._execute("SAVEPOINT unit")
+        try:
+            self._run_unit(item)
+        except HalfDone:
+            self._execute("ROLLBACK TO unit")
+        self._execute("RELEASE unit")
+
+    def _make_durable(self, group: list[Item]) -> None:
+        is_syncing = False
+        fault: Exception | None = None
+        try:
+            is_syncing = self._segment.write()
+            if is_syncing:
+                self._sync.start(self._segment.fd)
+            self._execute("COMMIT")
+        except GROUP_FAULTS as error:
+            fault = _meaning(error)
+        if is_syncing:
+            try:
+                self._sync.wait()
+            except OSError as error:  # a failed sync is never "full": what was written may be lost already
+                fault = StoreFailed(str(error))
+        if fault is None:
+            self._segment.keep()
+            return
+        if isinstance(fault, StoreFull):
+            self._undo(group)
+        raise fault
+
+    def _undo(self, group: list[Item]) -> None:
+        """Nothing of the group happened."""
+        for item in group:
+            item.result, item.changes = None, []
+        self._transaction.forget()
+        try:
+            roll_back(self._connection)
+            self._segment.drop()
+        except GROUP_FAULTS as error:
+            raise StoreFailed(str(error)) from error
+
+    def _fail(self, error: StoreFailed, group: Sequence[Item] = ()) -> None:
+        """The last write of this store: rows that may not be durable are taken back, so that what was refused does not appear
+        after a restart. It may fail as well; then recovery decides by checksums."""
+        self.failed = error
+        self._transaction.forget()
+        try:
+            roll_back(self._connection)
+            with immediate(self._connection):
+                take_back(self._connection, [change for item in group for change in item.changes])
+        except (apsw.Error, OSError):
+            roll_back(self._connection)
+
+    # -- other processes, the log
+
+    def _read_data_version(self) -> int:
+        return int(value(self._connection, "PRAGMA data_version"))
+
+    def _see_others(self) -> None:
+        version = self._read_data_version()
+        if version != self._data_version:
+            self._data_version = version
+            self._transaction.forget()
+            self._foreign()
+
+    def _checkpoint(self) -> None:
+        """Fold the log into the index, as far as no reader holds it."""
+        self._log_pages = 0
+        if self.failed is not None:
+            return
+        try:
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.FullError:
+            return  # the log stays, and grows; writes will tell
+        except apsw.IOError as error:
+            self._fail(StoreFailed(str(error)))
+            self._finished([])
+        except apsw.BusyError:
+            return
+
+    def _close(self) -> None:
+        try:
+            if self.failed is None and self._segment.fd >= 0:
+                self._execute("BEGIN IMMEDIATE")
+                self._segment.record_synced()
+                self._execute("COMMIT")
+        except apsw.Error:
+            roll_back(self._connection)
+        self._segment.release()
+        self._connection.close()
+
+
+def _meaning(error: BaseException) -> MailstoreError:
+    if isinstance(error, apsw.FullError):
+        return StoreFull(str(error))
+    if isinstance(error, apsw.IOError):
+        return StoreFull(str(error)) if getattr(error, "extendedresult", 0) == SHM_FULL else StoreFailed(str(error))
+    assert isinstance(error, OSError)
+    return refusal(error)
