@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+__all__ = ["SHARED", "corpus"]
+
 SHARED = Path(os.environ.get("POSTWREN_SHARED", Path(__file__).parent.parent.parent / "shared"))
 
 

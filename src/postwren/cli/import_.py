@@ -26,8 +26,12 @@ GROUP_OCTETS = 8_000_000
 
 def import_(
     login: Annotated[str, typer.Argument(metavar="LOGIN", help="The account.")],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A Maildir, an mbox file, a message, or a folder of .eml or .mbox files.")],
-    mailbox: Annotated[str, typer.Option("--mailbox", metavar="NAME", help="Where to; folders of a Maildir go below it.")] = INBOX,
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A Maildir, an mbox file, a message, or a folder of .eml or .mbox files.")
+    ],
+    mailbox: Annotated[
+        str, typer.Option("--mailbox", metavar="NAME", help="Where to; folders of a Maildir go below it.")
+    ] = INBOX,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:

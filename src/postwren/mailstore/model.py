@@ -109,7 +109,7 @@ class Email(NamedTuple):
     email_id: EmailId
     content_id: bytes  # SHA-256
     body: BodyRef
-    has_dot_line: bool  # a line begins with a dot: POP3 must stuff it
+    has_dot_line: bool  # a dot comes first or after a LF: POP3 must stuff it
     references: int  # entries and recoverable expunged entries that name it
 
 

@@ -47,7 +47,8 @@ class Limits:
 
 LIMITS: Final = Limits()
 _UIDVALIDITY_FLOOR: Final = "uidvalidity-floor"
-_LOCAL_PART: Final = re.compile(r"[\w!#$%&'*+\-/=?^`{|}~]+(\.[\w!#$%&'*+\-/=?^`{|}~]+)*")
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
+_LOCAL_PART: Final = re.compile(rf"{_ATOM}(\.{_ATOM})*")
 """Dot-string of RFC 5321 section 4.1.2; letters beyond ASCII by RFC 6531 section 3.3."""
 
 
@@ -173,7 +174,7 @@ def _login_address(login: str) -> Address:
         raise LoginInvalid(login, "a login is an address, like ann@example.org")
     if len(local.encode(errors="replace")) > LIMITS.local_part:
         raise LoginInvalid(login, f"more than {LIMITS.local_part} octets before the @")
-    if _LOCAL_PART.fullmatch(local) is None:
+    if _LOCAL_PART.fullmatch(local) is None or not local.isprintable():
         raise LoginInvalid(login, f"{local!r} is not a name that mail can be sent to")
     ascii_domain = _ascii_domain(domain)
     if ascii_domain is None or len(ascii_domain) > LIMITS.domain:

@@ -278,18 +278,17 @@ class ClientConnection:
 
     def _next_body(self, body: Unstuffer) -> Event | Literal[NeedData.NEED_DATA]:
         command = self._outstanding[0]
-        if body.rest is not None:
-            self._buffer.unread(body.rest)
-            self._body = None
-            self._outstanding.popleft()
-            return ReplyEnded(command)
-        while data := self._buffer.take(len(self._buffer)):
+        while body.rest is None:
+            data = self._buffer.take(len(self._buffer))
+            if not data:
+                return self._end_of_data()
             octets = body.feed(data)
             if octets:
                 return BodyReceived(command, octets)
-            if body.rest is not None:
-                return self._next_body(body)
-        return self._end_of_data()
+        self._buffer.unread(body.rest)
+        self._body = None
+        self._outstanding.popleft()
+        return ReplyEnded(command)
 
     def _next_lines(self) -> Event | Literal[NeedData.NEED_DATA]:
         """As many lines as have come, up to LINES_AT_ONCE; the end of the listing where it is next."""
