@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transport_echo import LOOPS, NOW, Caller, EchoSession, Stage, certificate_in, client_context, pieces, received, run, until
+from tests.unit.transport.transport_echo import (
+    LOOPS,
+    NOW,
+    Caller,
+    EchoSession,
+    Stage,
+    certificate_in,
+    client_context,
+    pieces,
+    received,
+    run,
+    until,
+)
 
 from postwren.transport.certificate import certificate_names, development_certificate, name_is_covered, server_end_point
 from postwren.transport.dial import dial
