@@ -36,7 +36,7 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
 
     async def work(store: Store, _: Place) -> None:
         logins = {account.account_id: account.login for account in store.reader.accounts()}
-        rows = sorted((str(row.address), logins[row.account_id]) for row in store.reader.addresses())
+        rows = sorted((show_address(row.address), logins[row.account_id]) for row in store.reader.addresses())
         if as_json:
             print_json([{"address": address, "login": login} for address, login in rows])
         for address, login in rows if not as_json else ():
@@ -60,3 +60,7 @@ def _parse(text: str) -> Address:
     if not (at and domain):
         raise typer.BadParameter(f"{text!r} is no address; expected local@domain, or @domain")
     return Address(local, domain)
+
+
+def show_address(address: Address) -> str:
+    return str(address) if address.local else f"@{address.domain}"
