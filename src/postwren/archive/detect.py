@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from postwren.archive.item import ArchivedMessage, to_crlf
 from postwren.archive.maildir import is_maildir, read_maildir
@@ -35,6 +36,6 @@ def _read_folder(path: Path, mailbox: str) -> Iterator[ArchivedMessage]:
 
     def read() -> Iterator[ArchivedMessage]:
         for file in files:
-            yield from read_mbox(file, file.stem) if is_mbox(file) else _read_message(file, mailbox)
+            yield from read_mbox(file, unquote(file.stem)) if is_mbox(file) else _read_message(file, mailbox)
 
     return read()

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from postwren.cli.address import show_address
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
 from postwren.mailstore.model import Credentials
 from postwren.mailstore.port import Store
@@ -27,7 +28,9 @@ TOGETHER = 50  # accounts made in one unit of work
 def add(
     login: Annotated[str | None, typer.Argument(metavar="LOGIN", help="The account's login: its address.")] = None,
     password_stdin: PasswordStdin = False,
-    source: Annotated[str | None, typer.Option("--from", metavar="FILE", help="Lines of LOGIN, a tab, password; - is stdin.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Lines of LOGIN, a tab, password; - is stdin.")
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -67,8 +70,15 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
         rows = []
         for account in list(store.reader.accounts()):
             boxes = store.reader.mailboxes(account.account_id)
-            addresses = sorted(str(row.address) for row in store.reader.addresses(account.account_id))
-            rows.append({"login": account.login, "messages": sum(b.messages for b in boxes), "octets": account.used, "addresses": addresses})
+            addresses = sorted(show_address(row.address) for row in store.reader.addresses(account.account_id))
+            rows.append(
+                {
+                    "login": account.login,
+                    "messages": sum(b.messages for b in boxes),
+                    "octets": account.used,
+                    "addresses": addresses,
+                }
+            )
         if as_json:
             print_json(rows)
         for row in rows if not as_json else ():
@@ -78,7 +88,9 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
 
 
 @app.command("password")
-def password(login: LoginArgument, password_stdin: PasswordStdin = False, data: DataOption = None, config: ConfigOption = None) -> None:
+def password(
+    login: LoginArgument, password_stdin: PasswordStdin = False, data: DataOption = None, config: ConfigOption = None
+) -> None:
     """Change an account's password; the old one stops at once."""
     secret = _password(password_stdin)
 

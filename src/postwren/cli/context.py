@@ -25,10 +25,24 @@ __all__ = ["ConfigOption", "DataOption", "JsonOption", "Place", "fail", "find_ac
 T = TypeVar("T")
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="The folder that holds the mail. [default: /var/lib/postwren for root, else ~/.local/share/postwren]", envvar="POSTWREN_DATA", show_default=False, show_envvar=True)
+    Path | None,
+    typer.Option(
+        "--data",
+        help="The folder that holds the mail. [default: /var/lib/postwren for root, else ~/.local/share/postwren]",
+        envvar="POSTWREN_DATA",
+        show_default=False,
+        show_envvar=True,
+    ),
 ]
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="The configuration. [default: postwren.toml in the data folder, if there]", envvar="POSTWREN_CONFIG", show_default=False, show_envvar=True)
+    Path | None,
+    typer.Option(
+        "--config",
+        help="The configuration. [default: postwren.toml in the data folder, if there]",
+        envvar="POSTWREN_CONFIG",
+        show_default=False,
+        show_envvar=True,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 

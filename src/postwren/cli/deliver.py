@@ -18,7 +18,9 @@ PIECE = 1 << 16
 
 def deliver(
     login: Annotated[str, typer.Argument(metavar="LOGIN", help="The account.")],
-    mailbox: Annotated[str, typer.Option("--mailbox", metavar="NAME", help="Where to; INBOX when there is none of this name.")] = INBOX,
+    mailbox: Annotated[
+        str, typer.Option("--mailbox", metavar="NAME", help="Where to; INBOX when there is none of this name.")
+    ] = INBOX,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:

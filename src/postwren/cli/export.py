@@ -100,7 +100,7 @@ def _write_eml(path: Path, messages: Iterator[ArchivedMessage]) -> int:
         return 1
     path.mkdir(exist_ok=True)
     count = 0
-    for count, message in enumerate(messages, 1):  # noqa: B007
+    for count, message in enumerate(messages, 1):
         (path / f"{count:06d}.eml").write_bytes(to_lf(message.octets))
     return count
 

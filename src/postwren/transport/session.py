@@ -62,17 +62,24 @@ class LinkControl(Protocol):
         """Whether TLS is configured here and not yet on."""
 
     def start_tls(self) -> None:
-        """After the handler returned: write what is pending in the clear, then negotiate TLS. Success calls
-        `session.tls_started`, failure ends in `session.closed`."""
+        """After the handler returned: let the core judge what came in the clear behind the command, write what is pending in
+        the clear, then negotiate TLS. Success calls `session.tls_started`, failure ends in `session.closed`."""
 
     def resume(self) -> None:
         """End the wait of a handler that returned `SUSPENDED`."""
+
+    def flush(self) -> None:
+        """Write what was queued outside of a handler: a client's command, news for a peer that idles."""
 
     def close(self) -> None:
         """After the handler returned: write what is pending, then close."""
 
     def abort(self) -> None:
         """Drop the connection at once; nothing more is written."""
+
+    def authenticated(self, account: int) -> bool:
+        """The peer has proven to be this account: it no longer counts among the strangers of its address, but among the
+        account's connections from there. False: there are too many of these, refuse the login."""
 
 
 class Session(Protocol):
@@ -92,7 +99,8 @@ class Session(Protocol):
         """TLS is on after `start_tls`: forget what was learned in the clear (A-02)."""
 
     def timed_out(self) -> None:
-        """The peer owed something for too long: queue a last word if the protocol has one; the link then closes."""
+        """The peer owed something for too long, or the server ends and this session is at rest: queue a last word if the
+        protocol has one; the link then closes."""
 
     def failed(self, error: BaseException) -> None:
         """A bug of ours came out of `handle`: queue the protocol's word for it; the link counts it, logs it and closes."""

@@ -1,1 +1,6 @@
-"""pop3."""
+"""POP3: one session's fixed view of an INBOX, with a lock that starves nobody.
+
+session         login, TLS, the end           transaction     what each command does to the maildrop
+maildrop_view   numbers, marks, listings      body_reader     octets of messages, neighbours in one read
+maildrop_lock   one session a maildrop        refusal         refusals as replies
+"""

@@ -1,0 +1,289 @@
+"""The composition root: the only module that knows every adapter. It builds a server from a configuration and ends it in order.
+
+    Config -> store, authenticator, TLS, caps -> a service a protocol -> listeners
+
+Signals: SIGTERM and SIGINT end the server after the commands under way, SIGHUP re-reads the certificate.
+"""
+
+import asyncio
+import datetime
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from postwren.config.loader import ConfigError
+from postwren.config.schema import Config, Listen
+from postwren.mailstore.errors import StoreFailed
+from postwren.mailstore.invariant import check
+from postwren.mailstore.service.housekeeping import end_recovery
+from postwren.server.login import Authenticator, LoginPolicy
+from postwren.server.pop3.maildrop_lock import MaildropLocks
+from postwren.server.pop3.maildrop_view import MaildropCache
+from postwren.server.pop3.session import Pop3Service, Pop3Session
+from postwren.server.smtp.session import SmtpSession
+from postwren.server.smtp.settings import SmtpSettings
+from postwren.storage.embedded import EmbeddedStore, Settings
+from postwren.storage.embedded.check import DiskCheck, repair
+from postwren.terms import Address
+from postwren.transport.certificate import development_certificate
+from postwren.transport.deadline import Patience, Watch
+from postwren.transport.limit import Admission, Caps
+from postwren.transport.link import LinkConfig, LinkStats
+from postwren.transport.listener import Listener, Place
+from postwren.transport.session import Session
+from postwren.transport.tls import ServerTls
+
+__all__ = ["Report", "Server", "check_store", "dev_listen", "open_store", "run_server"]
+
+log = logging.getLogger("postwren.server")
+
+DAY = 24 * 3600
+GRACE = 20.0  # seconds for commands under way when the server ends
+HOUSEKEEPING_EVERY = 3600.0
+DEV_PORTS = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}  # the last two digits of the standard ports
+
+
+async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None) -> EmbeddedStore:
+    """The store in the data folder, made when it is missing."""
+    return EmbeddedStore(data, settings=Settings(reserve=config.storage.reserve), on_failure=on_failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found: each fault with the name of the rule that is broken; what a repair put right."""
+
+    messages: int
+    faults: list[tuple[str, str]]
+    repaired: list[tuple[str, str]]
+    orphan_octets: int
+
+
+async def check_store(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
+    """Every invariant and every message's octets, on one snapshot, beside a running server."""
+    repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair and (data / "index.db").exists() else []
+    store = await open_store(data, config)
+    try:
+        progress("rows")
+        faults = await store.read(lambda reader: [(wrong.rule, str(wrong)) for wrong in check(reader)])
+    finally:
+        store.close()
+    progress("octets")
+    disk = DiskCheck(data)
+    faults += [(found.rule, found.detail) for found in disk.run()]
+    return Report(disk.messages, faults, repaired, disk.orphan_octets)
+
+
+def dev_listen(port_base: int) -> Listen:
+    """Where a server for trying out listens: 127.0.0.1 only."""
+    places = {name: (f"127.0.0.1:{port_base + end}",) for name, end in DEV_PORTS.items()}
+    return msgspec.convert(places, Listen)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A protocol on its places."""
+
+    name: str
+    places: Sequence[Place]
+    factory: Callable[[], Session]
+    patience: Patience
+    refusal: bytes
+    tls: ServerTls
+    is_implicit_tls: bool = False
+
+
+class Server:
+    """Everything that runs between `start` and `close`."""
+
+    def __init__(self, data: Path, config: Config, *, is_dev: bool = False) -> None:
+        self.stats = LinkStats()
+        self.failure = asyncio.Event()  # the disk failed: the process must end
+        self._data = data
+        self._config = config
+        self._is_dev = is_dev
+        self._listeners: list[Listener] = []
+        self._tls: list[ServerTls] = []
+
+    async def start(self) -> dict[str, list[int]]:
+        """Open the store, then listen; returns the ports by service. Raises ConfigError or OSError with nothing left open."""
+        config = self._config
+        self._store = await open_store(self._data, config, self._store_failed)
+        self._authenticator = Authenticator(self._store, self._login_policy(), now=time.time, random=os.urandom)
+        await self._authenticator.load()
+        self._watch = Watch(time.monotonic)
+        self._admission = Admission(_caps(config), time.monotonic)
+        ports: dict[str, list[int]] = {}
+        try:
+            for service in self._services():
+                await self._listen(service, ports)
+            if not any(ports.values()):
+                raise ConfigError("nothing to listen on: every port is taken, or [listen] names none")
+        except BaseException:
+            await self.close()
+            raise
+        self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
+        log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
+        return ports
+
+    async def _listen(self, service: Service, ports: dict[str, list[int]]) -> None:
+        listener = Listener(self._link_config(service), service.factory)
+        self._listeners.append(listener)
+        try:
+            await listener.start(service.places)
+        except OSError as error:
+            places = ", ".join(str(p) if isinstance(p, Path) else f"{p[0]}:{p[1]}" for p in service.places)
+            if not self._is_dev:
+                raise ConfigError(f"cannot listen for {service.name} on {places}: {error.strerror}") from None
+            log.warning("left out", extra={"fields": {"service": service.name, "place": places, "why": error.strerror}})
+        ports[service.name] = listener.ports
+
+    async def close(self) -> None:
+        """End: no new connections, commands under way finish, the store closes last."""
+        if hasattr(self, "_housekeeper"):
+            self._housekeeper.cancel()
+        await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
+        if not self.failure.is_set():
+            await self._authenticator.save()
+        self._authenticator.close()
+        self._store.close()
+        log.info("ended", extra={"fields": {"connections": self.stats.opened, "bugs": self.stats.bugs}})
+
+    def reload(self) -> None:
+        """Read the certificate again; a broken one leaves the old in place."""
+        for tls in self._tls:
+            tls.reload()
+
+    # -- the parts
+
+    def _services(self) -> list[Service]:
+        config, store, listen = self._config, self._store, self._config.listen
+        hostname = config.hostname or socket.getfqdn()
+        certificate, key = self._certificate(hostname)
+        smtp_tls = ServerTls(certificate, key)
+        pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
+        self._tls = [smtp_tls, pop3_tls]
+        smtp = _smtp_settings(config, hostname, is_lmtp=False)
+        lmtp = _smtp_settings(config, hostname, is_lmtp=True)
+        locks = MaildropLocks(asyncio.get_running_loop())
+        pop3 = Pop3Service(store, self._authenticator, locks, MaildropCache(store), time.time)
+
+        def smtp_session() -> SmtpSession:
+            return SmtpSession(smtp, store, self._authenticator, time.time)
+
+        def lmtp_session() -> SmtpSession:
+            return SmtpSession(lmtp, store, None, time.time)
+
+        smtp_patience = Patience(command=config.smtp.timeout)
+        pop3_patience = Patience(command=config.pop3.timeout)
+        busy, pop3_busy = b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
+        return [
+            Service("smtp", _places(listen.smtp), smtp_session, smtp_patience, busy, smtp_tls),
+            Service("lmtp", _places(listen.lmtp), lmtp_session, smtp_patience, busy, smtp_tls),
+            Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
+            Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
+        ]
+
+    def _certificate(self, hostname: str) -> tuple[Path, Path]:
+        tls = self._config.tls
+        if tls.certificate or tls.key:
+            if not (tls.certificate and tls.key):
+                raise ConfigError("tls.certificate and tls.key go together")
+            return Path(tls.certificate), Path(tls.key)
+        now = datetime.datetime.now(datetime.UTC)
+        return development_certificate(self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], now)
+
+    def _login_policy(self) -> LoginPolicy:
+        login = self._config.login
+        try:
+            exempt = tuple(ipaddress.ip_network(text) for text in login.trusted_networks)
+        except ValueError as error:
+            raise ConfigError(f"login.trusted_networks: {error}") from None
+        return LoginPolicy(
+            allow_cleartext=login.allow_cleartext or self._is_dev, failure_delay=login.failure_delay, exempt=exempt
+        )
+
+    def _link_config(self, service: Service) -> LinkConfig:
+        return LinkConfig(
+            self._watch,
+            self.stats,
+            service.patience,
+            service.tls,
+            service.is_implicit_tls,
+            self._admission,
+            service.refusal,
+        )
+
+    def _store_failed(self, error: StoreFailed) -> None:
+        log.critical("the volume failed; nothing more is acknowledged, the server ends", extra={"fields": {"why": str(error)}})
+        self.failure.set()
+
+    async def _keep_house(self) -> None:
+        """Once an hour: end recovery terms, give space back, write down who failed to log in."""
+        term = self._config.storage.recovery_days * DAY
+        while True:
+            now = int(time.time())
+            for account in list(self._store.reader.accounts()):
+                await self._store.perform(end_recovery(account.account_id, now, term))
+            await self._store.housekeep(now)
+            await self._authenticator.save()
+            await asyncio.sleep(HOUSEKEEPING_EVERY)
+
+
+async def run_server(data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None]) -> int:
+    """Run until a signal or a failing disk; returns the exit code."""
+    server = Server(data, config, is_dev=is_dev)
+    ports = await server.start()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
+    ready(ports)
+    waits = [asyncio.ensure_future(event.wait()) for event in (ended, server.failure)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await server.close()
+    return 1 if server.failure.is_set() else 0
+
+
+def _places(texts: Sequence[str]) -> list[Place]:
+    return [_place(text) for text in texts]
+
+
+def _place(text: str) -> Place:
+    if text.startswith("/"):
+        return Path(text)
+    host, _, port = text.rpartition(":")
+    try:
+        address = str(ipaddress.ip_address(host.strip("[]")))
+        return address, int(port)
+    except ValueError:
+        raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
+
+
+def _caps(config: Config) -> Caps:
+    limits = config.limits
+    rate = limits.connects_per_minute
+    return Caps(limits.connections, limits.connections_per_address, limits.connections_per_address, (rate, 3 * rate, 9 * rate))
+
+
+def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings:
+    smtp = config.smtp
+    local, at, domain = smtp.postmaster.rpartition("@")
+    return SmtpSettings(
+        hostname,
+        is_lmtp=is_lmtp,
+        size_limit=smtp.size_limit,
+        recipient_limit=smtp.recipient_limit,
+        separator=smtp.subaddress_separator,
+        postmaster=Address(local, domain) if at else None,
+    )

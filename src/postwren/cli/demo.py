@@ -1,0 +1,141 @@
+"""`make demo`: the story of a message, told step by step by programs that really run: two servers, a hand-over by SMTP, a
+POP3 device, and reading with the server gone. It exits with 1 when a step is not as told."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from postwren.client.pop3 import Pop3Client
+from postwren.client.smtp import submit
+
+LETTER = """\
+From: Ann <ann@alpha.example>
+To: Bob <bob@beta.example>
+Subject: The first letter
+Date: {date}
+Message-ID: <1@alpha.example>
+
+Dear Bob,
+
+this letter was written on Ann's machine, handed by her server's side to
+yours, kept there, and fetched by your device. Your server may go now.
+
+Ann
+"""
+
+
+@dataclass
+class Host:
+    """A server process with its own data."""
+
+    name: str
+    folder: Path
+    port_base: int
+    login: str
+    password: str
+    process: "subprocess.Popen[str] | None" = None
+
+    def command(self, *words: str, text: str | None = None) -> str:
+        """Run a `postwren` command on this host's data."""
+        words = (*words, "--data", str(self.folder))
+        done = subprocess.run([sys.executable, "-m", "postwren", *words], input=text, text=True, capture_output=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"postwren {' '.join(words)}: {done.stderr}")
+        return done.stdout
+
+    def start(self) -> str:
+        """Start the server; returns its `ready` line."""
+        words = ["serve", "--dev", "--data", str(self.folder), "--port-base", str(self.port_base)]
+        with (self.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "postwren", *words], stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self.process.stdout
+        ready = self.process.stdout.readline().strip()
+        if not ready.startswith("ready"):
+            raise SystemExit(f"{self.name} did not start: {(self.folder / 'log').read_text()}")
+        return ready
+
+    def stop(self) -> None:
+        """End it as an operator would."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+
+class Story:
+    """Says what happens, numbered, and checks that it did."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.start = time.perf_counter()
+
+    def tell(self, text: str) -> None:
+        """One step."""
+        self.number += 1
+        print(f"{time.perf_counter() - self.start:5.1f} s  {self.number:2d}. {text}", flush=True)
+
+    def show(self, text: str) -> None:
+        """What somebody sees."""
+        print("".join(f"             | {line}\n" for line in text.splitlines()), end="", flush=True)
+
+    def expect(self, statement: bool, text: str) -> None:
+        """The step must be as told."""
+        if not statement:
+            raise SystemExit(f"NOT SO: {text}")
+
+
+async def tell_story(alpha: Host, beta: Host, device: Path) -> None:
+    """The whole story."""
+    story = Story()
+    for host in (alpha, beta):
+        host.folder.mkdir()
+        host.command("account", "add", host.login, "--password-stdin", text=host.password + "\n")
+        story.tell(f"{host.name} is a server of its own, with the account {host.login}. {host.start()}")
+    octets = LETTER.format(date=time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())).replace("\n", "\r\n").encode()
+    await submit("127.0.0.1", beta.port_base + 25, alpha.login, [beta.login], octets)
+    story.tell(f"{alpha.login}'s letter is handed to {beta.name} by SMTP; {beta.name} said 250 after its disk said yes")
+    async with Pop3Client("127.0.0.1", beta.port_base + 10) as pop3:
+        await pop3.login(beta.login, beta.password)
+        count, size = await pop3.stat()
+        story.tell(f"{beta.login}'s device logs in by POP3 and finds {count} message of {size} octets")
+        story.expect(count == 1, "one message in the maildrop")
+        (device / "letter.eml").write_bytes(await pop3.retr(1))
+        await pop3.dele(1)
+    story.tell("the device has the message in a file of its own, deleted it on the server and said QUIT")
+    async with Pop3Client("127.0.0.1", beta.port_base + 10) as pop3:
+        await pop3.login(beta.login, beta.password)
+        count, _ = await pop3.stat()
+        story.tell(f"a look at {beta.name}: {count} messages in the maildrop")
+        story.expect(count == 0, "an empty maildrop after QUIT")
+    for host in (alpha, beta):
+        host.stop()
+    story.tell("both servers are gone. The device reads on:")
+    letter = (device / "letter.eml").read_bytes()
+    story.show(letter.decode())
+    story.expect(letter.endswith(octets), "the letter is the one that was sent, octet for octet, below its trace lines")
+    story.expect(beta.command("check").strip().endswith("ok"), "a clean store")
+    story.tell("`postwren check` finds the store of the stopped server in order")
+
+
+def main() -> None:
+    """Tell the story in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="postwren-demo-") as name:
+        folder = Path(name)
+        (folder / "device").mkdir()
+        alpha = Host("alpha.example", folder / "alpha", 21000, "ann@alpha.example", "ann's secret")
+        beta = Host("beta.example", folder / "beta", 22000, "bob@beta.example", "bob's secret")
+        try:
+            asyncio.run(tell_story(alpha, beta, folder / "device"))
+        finally:
+            for host in (alpha, beta):
+                host.stop()
+
+
+if __name__ == "__main__":
+    main()

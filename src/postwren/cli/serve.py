@@ -1,0 +1,46 @@
+"""`postwren serve`: the server in the foreground."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+import typer
+
+from postwren.app import dev_listen, run_server
+from postwren.cli.context import ConfigOption, DataOption, Place, fail
+from postwren.ops.log import set_up_log
+
+
+def serve(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    dev: Annotated[bool, typer.Option("--dev", help="For trying out: 127.0.0.1 only, passwords without TLS.")] = False,
+    port_base: Annotated[
+        int,
+        typer.Option(
+            "--port-base", metavar="N", min=1, max=65000, help="With --dev: SMTP on N+25, LMTP N+24, POP3 N+10 and N+95."
+        ),
+    ] = 2000,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,
+) -> None:
+    """Run the server until SIGTERM. Prints `ready` and the ports on stdout once it listens; logs to stderr."""
+    if workers != 1:
+        fail("one process does everything so far: leave --workers out")
+    place = Place.find(data, config)
+    set_up_log(place.config.log.format, place.config.log.level)
+    settings = msgspec.structs.replace(place.config, listen=dev_listen(port_base)) if dev else place.config
+    with _runner() as runner:
+        code = runner.run(run_server(place.data, settings, dev, _say_ready))
+    raise typer.Exit(code)
+
+
+def _runner() -> asyncio.Runner:
+    try:
+        import uvloop
+    except ImportError:  # not on this platform: asyncio does the same, slower
+        return asyncio.Runner()
+    return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+
+def _say_ready(ports: dict[str, list[int]]) -> None:
+    print("ready", *(f"{name}={','.join(map(str, numbers))}" for name, numbers in ports.items() if numbers), flush=True)

@@ -1,0 +1,123 @@
+"""The commands of the TRANSACTION state: each a plain function from the maildrop and the command to the answer.
+
+RFC 1939 sections 5 and 7. Nothing here waits and nothing here writes: DELE only marks. A message that another session
+removed meanwhile is refused, never replaced by another one (D-52).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from postwren.mailstore.errors import MailstoreError, MessageGone
+from postwren.protocols.pop3.command import Command, Dele, List, Noop, Retr, Rset, Stat, Top, Uidl
+from postwren.protocols.pop3.reply import Reply, ok
+from postwren.protocols.pop3.server import Sendable, SendListing, SendMessage
+from postwren.server.pop3.body_reader import STREAMED, BodyReader, top
+from postwren.server.pop3.maildrop_lock import MaildropLock
+from postwren.server.pop3.maildrop_view import MaildropView
+from postwren.server.pop3.refusal import NO_SUCH_MESSAGE, reply_to
+
+__all__ = ["ANSWERS", "OpenMaildrop"]
+
+DONE: Final = ok()
+
+
+@dataclass(slots=True)
+class OpenMaildrop:
+    """What a session holds from its login to its end."""
+
+    view: MaildropView
+    bodies: BodyReader
+    lock: MaildropLock
+    retrieved: int = 0
+
+    def watched(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """A long download is a move as long as it goes on (A-47)."""
+        for piece in pieces:
+            self.lock.moved()
+            yield piece
+
+    def objection(self, number: int) -> Reply | None:
+        """Why there is nothing to do with this message."""
+        if not self.view.is_listed(number):
+            return NO_SUCH_MESSAGE
+        return reply_to(MessageGone()) if self.view.is_gone(number) else None
+
+
+def stat(maildrop: OpenMaildrop, _: Stat) -> Sendable:
+    return ok(f"{maildrop.view.count} {maildrop.view.size}")
+
+
+def list_(maildrop: OpenMaildrop, command: List) -> Sendable:
+    view, number = maildrop.view, command.number
+    if number is None:
+        return SendListing(ok(f"{view.count} messages ({view.size} octets)"), view.list_lines())
+    return ok(f"{number} {view.drop.sizes[number - 1]}") if view.is_listed(number) else NO_SUCH_MESSAGE
+
+
+def uidl(maildrop: OpenMaildrop, command: Uidl) -> Sendable:
+    view, number = maildrop.view, command.number
+    if number is None:
+        return SendListing(DONE, view.uidl_lines())
+    return ok(f"{number} {view.drop.uidl(number - 1)}") if view.is_listed(number) else NO_SUCH_MESSAGE
+
+
+def retr(maildrop: OpenMaildrop, command: Retr) -> Sendable:
+    number = command.number
+    objection = maildrop.objection(number)
+    if objection is not None:
+        return objection
+    drop, bodies = maildrop.view.drop, maildrop.bodies
+    ref = drop.body(number - 1)
+    body: bytes | Iterator[bytes]
+    try:
+        body = bodies.read(ref) if ref.size <= STREAMED else maildrop.watched(bodies.pieces(ref))
+    except MailstoreError as error:
+        return reply_to(error)
+    maildrop.retrieved += 1
+    return SendMessage(body, drop.dot_lines[number - 1])
+
+
+def top_(maildrop: OpenMaildrop, command: Top) -> Sendable:
+    objection = maildrop.objection(command.number)
+    if objection is not None:
+        return objection
+    drop, bodies = maildrop.view.drop, maildrop.bodies
+    ref = drop.body(command.number - 1)
+    body: bytes | Iterator[bytes]
+    try:
+        if ref.size <= STREAMED:
+            body = b"".join(top((bodies.read(ref),), command.lines))
+        else:
+            body = maildrop.watched(top(bodies.pieces(ref), command.lines))
+    except MailstoreError as error:
+        return reply_to(error)
+    return SendMessage(body, drop.dot_lines[command.number - 1])
+
+
+def dele(maildrop: OpenMaildrop, command: Dele) -> Sendable:
+    objection = maildrop.objection(command.number)
+    if objection is None:
+        maildrop.view.mark(command.number)
+    return objection or DONE
+
+
+def rset(maildrop: OpenMaildrop, _: Rset) -> Sendable:
+    maildrop.view.reset()
+    return DONE
+
+
+def noop(_: OpenMaildrop, __: Noop) -> Sendable:
+    return DONE
+
+
+ANSWERS: Final[dict[type[Command], Callable[[OpenMaildrop, Any], Sendable]]] = {
+    Stat: stat,
+    List: list_,
+    Uidl: uidl,
+    Retr: retr,
+    Top: top_,
+    Dele: dele,
+    Rset: rset,
+    Noop: noop,
+}
