@@ -121,6 +121,36 @@ _TLS_HANDSHAKE: Final = b"\x16"
 class ServerConnection:
     """One connection. `hostname` is how we greet; `extensions` is what may be offered."""
 
+    __slots__ = (
+        "_active",
+        "_awaits_tls",
+        "_buffer",
+        "_check",
+        "_chunk",
+        "_chunk_left",
+        "_chunk_refusal",
+        "_ended",
+        "_eof",
+        "_extensions",
+        "_fatal",
+        "_fault",
+        "_hostname",
+        "_in_auth",
+        "_is_authenticated",
+        "_is_first_octet",
+        "_is_tls",
+        "_limits",
+        "_mail_params",
+        "_out",
+        "_owed",
+        "_pending",
+        "_reader",
+        "_recipients",
+        "_size",
+        "_state",
+        "_variant",
+    )
+
     def __init__(
         self,
         hostname: str,
