@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from postwren.transport.deadline import Patience, Watch
 from postwren.transport.dial import dial
-from postwren.transport.link import LinkConfig
+from postwren.transport.link import Link, LinkConfig
 from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
 from postwren.transport.tls import ClientTls
 from postwren.wire.core import Core
@@ -65,7 +65,7 @@ class Conversation(Generic[C]):
         self._is_suspended = False
         self._is_closed = False
         self._error: BaseException | None = None
-        self._link: LinkControl
+        self._link: Link | None = None
 
     async def connect(self, host: str, port: int, security: Security, alpn: bytes | None, trusted: Path | None) -> None:
         """Raises OSError (ssl.SSLCertVerificationError is one) or TlsFault."""
@@ -73,7 +73,7 @@ class Conversation(Generic[C]):
             raise ValueError("without TLS only to this machine")
         tls = None if security is Security.NONE else ClientTls(host, alpn, trusted)
         config = LinkConfig(Watch(), patience=CLIENT_PATIENCE, tls=tls, is_implicit_tls=security is Security.IMPLICIT)
-        await dial(host, port, self, config)
+        self._link = await dial(host, port, self, config)
 
     async def next_event(self) -> Any:
         """What the server says next. Raises ConnectionEnded."""
@@ -85,16 +85,18 @@ class Conversation(Generic[C]):
         event = self._events.popleft()
         if self._is_suspended and not self._events:
             self._is_suspended = False
+            assert self._link is not None
             self._link.resume()
         return event
 
     def flush(self) -> None:
         """Write what the core was told to send."""
-        if not self._is_closed:
+        if self._link is not None:
             self._link.flush()
 
     async def start_tls(self) -> None:
         """The server agreed: negotiate. Raises ConnectionEnded (from the reason)."""
+        assert self._link is not None
         self._link.start_tls()
         self._link.flush()
         event = await self.next_event()
@@ -105,7 +107,7 @@ class Conversation(Generic[C]):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if hasattr(self, "_link") and not self._is_closed:
+        if self._link is not None:
             self._link.abort()
             while not self._is_closed:
                 self._events.clear()
@@ -114,8 +116,7 @@ class Conversation(Generic[C]):
 
     # -- transport.session.Session
 
-    def opened(self, link: LinkControl) -> Handled:
-        self._link = link
+    def opened(self, link: LinkControl) -> Handled:  # noqa: ARG002 - `dial` hands the link out
         return None
 
     def handle(self, event: Any) -> Handled:
@@ -140,7 +141,7 @@ class Conversation(Generic[C]):
 
     def closed(self) -> None:
         self._is_closed = True
-        self._error = self._error or getattr(self._link, "fault", None)
+        self._error = self._error or (None if self._link is None else self._link.fault)
         self._wake()
 
     def _wake(self) -> None:
