@@ -68,9 +68,6 @@ class LinkControl(Protocol):
     def resume(self) -> None:
         """End the wait of a handler that returned `SUSPENDED`."""
 
-    def flush(self) -> None:
-        """Write what was queued outside of a handler: a client's command, news for a peer that idles."""
-
     def close(self) -> None:
         """After the handler returned: write what is pending, then close."""
 
