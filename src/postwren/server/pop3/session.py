@@ -8,7 +8,6 @@ headers too, and a device that does not know UTF8 must still be able to empty it
 
 import logging
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from postwren.mailstore.errors import MailstoreError
@@ -48,15 +47,17 @@ BYE: Final = ok("bye")
 LANGUAGES: Final = b"en English\r\n"
 
 
-@dataclass(frozen=True, slots=True)
 class Pop3Service:
     """What all sessions of a process share. `now` gives seconds since 1970."""
 
-    store: Store
-    authenticator: Authenticator
-    locks: MaildropLocks
-    maildrops: MaildropCache
-    now: Callable[[], float]
+    __slots__ = ("authenticator", "locks", "maildrops", "now", "store")
+
+    def __init__(self, store: Store, authenticator: Authenticator, locks: MaildropLocks, *, now: Callable[[], float]) -> None:
+        self.store = store
+        self.authenticator = authenticator
+        self.locks = locks
+        self.maildrops = MaildropCache(store)
+        self.now = now
 
 
 class Pop3Session:
