@@ -104,9 +104,8 @@ def _traces(targets: list[Target], folder: Path) -> list[str]:
         for protocol in ("lmtp", "smtp"):
             if target.lmtp if protocol == "lmtp" else target.smtp:
                 durable, calls = durability.trace(target, protocol, mailflow.LOGINS[0])
-                lines.append(
-                    f"{target.name}, {protocol}: sync before 250: {'yes' if durable else '**no**'}: {'; '.join(calls).replace(f'{folder}/', '')}"
-                )
+                told = "; ".join(calls).replace(f"{folder}/", "")
+                lines.append(f"{target.name}, {protocol}: sync before 250: {'yes' if durable else '**no**'}: {told}")
                 print(lines[-1], file=sys.stderr, flush=True)
     return lines
 

@@ -1,7 +1,8 @@
-"""What all tests share: the stores that sessions are tried on."""
+"""What tests of several rooms share: the stores they run on."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -9,15 +10,15 @@ from postwren.mailstore.port import Store
 from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.memory import MemoryStore
 
-OpenStore = Callable[[], Store]
-"""Call it on the loop; whoever calls closes."""
+OpenStore: TypeAlias = Callable[[], Store]
+
+STORES: Final[dict[str, Callable[[Path], Store]]] = {
+    "memory": lambda _path: MemoryStore(),
+    "embedded": lambda path: EmbeddedStore(path / "data", settings=Settings(reserve=0, segment_size=1 << 20)),
+}
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=STORES)
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    """Each adapter in turn."""
-    openers: dict[str, OpenStore] = {
-        "memory": MemoryStore,
-        "embedded": lambda: EmbeddedStore(tmp_path / "data", settings=Settings(reserve=0, segment_size=1 << 20)),
-    }
-    return openers[request.param]
+    """Opens an empty store; call it inside a running loop, and close what it gives."""
+    return lambda: STORES[request.param](tmp_path)

@@ -22,12 +22,17 @@ import msgspec
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.mailstore.errors import StoreFailed
-from postwren.mailstore.port import Store
+from postwren.mailstore.invariant import check
 from postwren.mailstore.service.housekeeping import end_recovery
 from postwren.server.login import Authenticator, LoginPolicy
-from postwren.server.pop3 import MaildropLocks, Pop3Service, Pop3Session
-from postwren.server.smtp import SmtpService, SmtpSession
+from postwren.server.pop3.maildrop_lock import MaildropLocks
+from postwren.server.pop3.maildrop_view import MaildropCache
+from postwren.server.pop3.session import Pop3Service, Pop3Session
+from postwren.server.smtp.session import SmtpSession
+from postwren.server.smtp.settings import SmtpSettings
 from postwren.storage.embedded import EmbeddedStore, Settings
+from postwren.storage.embedded.check import DiskCheck, repair
+from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
 from postwren.transport.limit import Admission, Caps
@@ -36,7 +41,7 @@ from postwren.transport.listener import Listener, Place
 from postwren.transport.session import Session
 from postwren.transport.tls import ServerTls
 
-__all__ = ["Server", "dev_listen", "open_store", "run_server"]
+__all__ = ["Report", "Server", "check_store", "dev_listen", "open_store", "run_server"]
 
 log = logging.getLogger("postwren.server")
 
@@ -49,6 +54,31 @@ DEV_PORTS = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}  # the last two di
 async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None) -> EmbeddedStore:
     """The store in the data folder, made when it is missing."""
     return EmbeddedStore(data, settings=Settings(reserve=config.storage.reserve), on_failure=on_failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check found: each fault with the name of the rule that is broken; what a repair put right."""
+
+    messages: int
+    faults: list[tuple[str, str]]
+    repaired: list[tuple[str, str]]
+    orphan_octets: int
+
+
+async def check_store(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
+    """Every invariant and every message's octets, on one snapshot, beside a running server."""
+    repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair and (data / "index.db").exists() else []
+    store = await open_store(data, config)
+    try:
+        progress("rows")
+        faults = await store.read(lambda reader: [(wrong.rule, str(wrong)) for wrong in check(reader)])
+    finally:
+        store.close()
+    progress("octets")
+    disk = DiskCheck(data)
+    faults += [(found.rule, found.detail) for found in disk.run()]
+    return Report(disk.messages, faults, repaired, disk.orphan_octets)
 
 
 def dev_listen(port_base: int) -> Listen:
@@ -93,25 +123,33 @@ class Server:
         ports: dict[str, list[int]] = {}
         try:
             for service in self._services():
-                listener = Listener(self._link_config(service), service.factory)
-                self._listeners.append(listener)
-                await listener.start(service.places)
-                ports[service.name] = listener.ports
+                await self._listen(service, ports)
+            if not any(ports.values()):
+                raise ConfigError("nothing to listen on: every port is taken, or [listen] names none")
         except BaseException:
             await self.close()
             raise
-        self._watch.start()
         self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
+
+    async def _listen(self, service: Service, ports: dict[str, list[int]]) -> None:
+        listener = Listener(self._link_config(service), service.factory)
+        self._listeners.append(listener)
+        try:
+            await listener.start(service.places)
+        except OSError as error:
+            places = ", ".join(str(p) if isinstance(p, Path) else f"{p[0]}:{p[1]}" for p in service.places)
+            if not self._is_dev:
+                raise ConfigError(f"cannot listen for {service.name} on {places}: {error.strerror}") from None
+            log.warning("left out", extra={"fields": {"service": service.name, "place": places, "why": error.strerror}})
+        ports[service.name] = listener.ports
 
     async def close(self) -> None:
         """End: no new connections, commands under way finish, the store closes last."""
         if hasattr(self, "_housekeeper"):
             self._housekeeper.cancel()
         await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
-        if hasattr(self, "_watch"):
-            self._watch.stop()
         if not self.failure.is_set():
             await self._authenticator.save()
         self._authenticator.close()
@@ -132,15 +170,23 @@ class Server:
         smtp_tls = ServerTls(certificate, key)
         pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
         self._tls = [smtp_tls, pop3_tls]
-        smtp = SmtpService(store, self._authenticator, hostname=hostname, now=time.time, **_smtp_settings(config))
-        lmtp = SmtpService(store, None, hostname=hostname, now=time.time, is_lmtp=True, **_smtp_settings(config))
-        pop3 = Pop3Service(store, self._authenticator, MaildropLocks(asyncio.get_running_loop()), now=time.time)
+        smtp = _smtp_settings(config, hostname, is_lmtp=False)
+        lmtp = _smtp_settings(config, hostname, is_lmtp=True)
+        locks = MaildropLocks(asyncio.get_running_loop())
+        pop3 = Pop3Service(store, self._authenticator, locks, MaildropCache(store), time.time)
+
+        def smtp_session() -> SmtpSession:
+            return SmtpSession(smtp, store, self._authenticator, time.time)
+
+        def lmtp_session() -> SmtpSession:
+            return SmtpSession(lmtp, store, None, time.time)
+
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)
         busy, pop3_busy = b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
         return [
-            Service("smtp", _places(listen.smtp), lambda: SmtpSession(smtp), smtp_patience, busy, smtp_tls),
-            Service("lmtp", _places(listen.lmtp), lambda: SmtpSession(lmtp), smtp_patience, busy, smtp_tls),
+            Service("smtp", _places(listen.smtp), smtp_session, smtp_patience, busy, smtp_tls),
+            Service("lmtp", _places(listen.lmtp), lmtp_session, smtp_patience, busy, smtp_tls),
             Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
             Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
         ]
@@ -180,11 +226,13 @@ class Server:
         self.failure.set()
 
     async def _keep_house(self) -> None:
-        """Once an hour: end recovery terms; the store gives space back by itself."""
+        """Once an hour: end recovery terms, give space back, write down who failed to log in."""
         term = self._config.storage.recovery_days * DAY
         while True:
+            now = int(time.time())
             for account in list(self._store.reader.accounts()):
-                await self._store.perform(end_recovery(account.account_id, int(time.time()) - term))
+                await self._store.perform(end_recovery(account.account_id, now, term))
+            await self._store.housekeep(now)
             await self._authenticator.save()
             await asyncio.sleep(HOUSEKEEPING_EVERY)
 
@@ -226,3 +274,16 @@ def _caps(config: Config) -> Caps:
     limits = config.limits
     rate = limits.connects_per_minute
     return Caps(limits.connections, limits.connections_per_address, limits.connections_per_address, (rate, 3 * rate, 9 * rate))
+
+
+def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings:
+    smtp = config.smtp
+    local, at, domain = smtp.postmaster.rpartition("@")
+    return SmtpSettings(
+        hostname,
+        is_lmtp=is_lmtp,
+        size_limit=smtp.size_limit,
+        recipient_limit=smtp.recipient_limit,
+        separator=smtp.subaddress_separator,
+        postmaster=Address(local, domain) if at else None,
+    )

@@ -31,7 +31,7 @@ def postwren(*words: str, data: Path, text: str | bytes = "", code: int = 0) -> 
 
 def free_port_base() -> int:
     """A base whose ports N+10 to N+95 are free now."""
-    for base in range(23000 + os.getpid() % 500 * 10, 32000, 100):
+    for base in range(23000 + os.getpid() % 60 * 100, 32000, 100):
         try:
             for end in (10, 24, 25, 95):
                 with socket.socket() as probe:

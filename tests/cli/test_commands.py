@@ -12,6 +12,7 @@ from .program import Server, postwren
 pytestmark = pytest.mark.real
 
 MESSAGE = b"From: a@b.example\nSubject: hello\n\nFrom here on\n.\n..two\nend\n"
+CRLF_MESSAGE = MESSAGE.replace(b"\n", b"\r\n")
 LOGIN, PASSWORD = "ann@example.org", "sesame"
 
 
@@ -24,11 +25,12 @@ def data(tmp_path: Path) -> Path:
 
 def fetch_all(server: Server, login: str = LOGIN, password: str = PASSWORD) -> list[bytes]:
     pop3 = poplib.POP3("127.0.0.1", server.port(10), timeout=30)
-    pop3.user(login)
-    pop3.pass_(password)
-    messages = [b"\r\n".join(pop3.retr(n)[1]) + b"\r\n" for n in range(1, pop3.stat()[0] + 1)]
-    pop3.quit()
-    return messages
+    try:
+        pop3.user(login)
+        pop3.pass_(password)
+        return [b"\r\n".join(pop3.retr(n)[1]) + b"\r\n" for n in range(1, pop3.stat()[0] + 1)]
+    finally:
+        pop3.quit()
 
 
 def test_a_delivered_message_is_exported_octet_for_octet(data: Path, tmp_path: Path) -> None:
@@ -69,9 +71,9 @@ def test_commands_work_beside_a_running_server(data: Path, tmp_path: Path) -> No
         postwren("account", "add", "bob@example.org", "--password-stdin", data=data, text="bobs\n")
         postwren("deliver", "bob@example.org", data=data, text=MESSAGE)
         with smtplib.SMTP("127.0.0.1", server.port(25)) as smtp:
-            smtp.sendmail("x@remote.example", ["bob+tag@example.org"], MESSAGE)
+            smtp.sendmail("x@remote.example", ["bob+tag@example.org"], CRLF_MESSAGE)
         messages = fetch_all(server, "bob@example.org", "bobs")
-        assert [m.endswith(MESSAGE.replace(b"\n", b"\r\n")) for m in messages] == [True, True]
+        assert [m.endswith(CRLF_MESSAGE) for m in messages] == [True, True]
         postwren("account", "password", "bob@example.org", "--password-stdin", data=data, text="new\n")
         with pytest.raises(poplib.error_proto):
             fetch_all(server, "bob@example.org", "bobs")
@@ -79,7 +81,7 @@ def test_commands_work_beside_a_running_server(data: Path, tmp_path: Path) -> No
         assert postwren("check", data=data).strip().endswith("ok")
         postwren("account", "remove", "bob@example.org", "--yes", data=data)
         with smtplib.SMTP("127.0.0.1", server.port(25)) as smtp, pytest.raises(smtplib.SMTPRecipientsRefused):
-            smtp.sendmail("x@remote.example", ["bob@example.org"], MESSAGE)
+            smtp.sendmail("x@remote.example", ["bob@example.org"], CRLF_MESSAGE)
 
 
 def test_aliases_and_catch_alls_reach_their_account(data: Path) -> None:
@@ -87,10 +89,10 @@ def test_aliases_and_catch_alls_reach_their_account(data: Path) -> None:
     postwren("address", "add", "@other.example", LOGIN, data=data)
     with Server(data) as server:
         with smtplib.SMTP("127.0.0.1", server.port(25)) as smtp:
-            refused = smtp.sendmail("x@remote.example", ["info@example.org", "anybody@other.example"], MESSAGE)
+            refused = smtp.sendmail("x@remote.example", ["info@example.org", "anybody@other.example"], CRLF_MESSAGE)
             assert refused == {}
             with pytest.raises(smtplib.SMTPRecipientsRefused):
-                smtp.sendmail("x@remote.example", ["anybody@example.org"], MESSAGE)
+                smtp.sendmail("x@remote.example", ["anybody@example.org"], CRLF_MESSAGE)
         assert len(fetch_all(server)) == 1  # one message, one account, one copy
     listed = postwren("address", "list", data=data)
     assert listed.splitlines() == [f"@other.example\t{LOGIN}", f"{LOGIN}\t{LOGIN}", f"info@example.org\t{LOGIN}"]

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from postwren.cli.address import show_address
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
 from postwren.mailstore.model import Credentials
 from postwren.mailstore.port import Store
@@ -69,7 +70,7 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
         rows = []
         for account in list(store.reader.accounts()):
             boxes = store.reader.mailboxes(account.account_id)
-            addresses = sorted(str(row.address) for row in store.reader.addresses(account.account_id))
+            addresses = sorted(show_address(row.address) for row in store.reader.addresses(account.account_id))
             rows.append(
                 {
                     "login": account.login,

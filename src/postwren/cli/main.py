@@ -9,6 +9,7 @@ from postwren.archive.detect import ArchiveError
 from postwren.cli import account, address, check, config, deliver, export, import_, serve
 from postwren.config.loader import ConfigError
 from postwren.mailstore import errors
+from postwren.server.login import PasswordUnusable
 
 __all__ = ["app", "main"]
 
@@ -44,7 +45,7 @@ def main() -> None:
     """Run a command and end the process with its exit code."""
     try:
         app()
-    except (ConfigError, ArchiveError, OSError) as error:
+    except (ConfigError, ArchiveError, PasswordUnusable, OSError) as error:
         _end(str(error))
     except errors.MailstoreError as error:
         _end(explain(error))

@@ -46,7 +46,6 @@ class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way out, by POP3."""
 
     timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 1939 asks for 600)")] = 600.0
-    yield_after: Annotated[Seconds, Meta(description="an idle session gives way to a waiting login after this")] = 60.0
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

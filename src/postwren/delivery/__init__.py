@@ -1,1 +1,5 @@
-"""delivery."""
+"""What happens to mail on its way in, between a protocol and the mailstore.
+
+envelope   who it is from and for        trace      the lines we add, the fields we watch
+inbound    the named steps between the end of the data and the store
+"""

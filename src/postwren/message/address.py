@@ -65,10 +65,19 @@ def parse_addresses(value: bytes, limits: Limits = DEFAULT_LIMITS) -> list[ImapA
         name = atoms if quoted is None else quoted
         found.append(ImapAddress(name or None, None, local or bare_local, host or bare_host))
         at = match.end()
-    if reader.in_group:
-        del found[most - 1 :]
-        found.append(GROUP_END)
+    if reader.in_group or len(found) > most:
+        del found[most - 1 :]  # room for the end of a group that is cut
+        if _is_group_open(found):
+            found.append(GROUP_END)
     return found
+
+
+def _is_group_open(found: list[ImapAddress]) -> bool:
+    """Whether the last marker is the head of a group."""
+    for address in reversed(found):
+        if address.host is None:
+            return address.mailbox is not None
+    return False
 
 
 class _Reader:
@@ -140,7 +149,7 @@ class _Reader:
                 self._comment = _PAIR.sub(rb"\1", self._value[start : match.start()]).strip()
                 self._at = match.end()
                 return
-        self._comment = self._value[start:].strip()  # it never ends
+        self._comment = self._value[start:].strip(b"( \t")  # it never ends
         self._at = len(self._value)
 
     def _read_angle(self, name: bytes) -> None:
@@ -170,8 +179,12 @@ class _Reader:
     def _add_bare(self, words: list[_Token], has_at: bool) -> None:
         if not words:
             return
-        local, host = _split_at(words) if has_at else (_phrase(words), b"")
-        self.found.append(ImapAddress(self._comment or None, None, local, host))
+        if not has_at:
+            self.found.append(ImapAddress(self._comment or None, None, _phrase(words), b""))
+            return
+        before, address, behind = _single_out(words)
+        local, host = _split_at(address)
+        self.found.append(ImapAddress(_phrase(before + behind) or self._comment or None, None, local, host))
 
 
 def _ends_in_pair(text: bytes) -> bool:
@@ -186,6 +199,27 @@ def _is_at(token: _Token) -> bool:
 
 def _phrase(words: list[_Token]) -> bytes:
     return b"".join((b" " if token.spaced else b"") + token.text for token in words).strip()
+
+
+def _single_out(words: list[_Token]) -> tuple[list[_Token], list[_Token], list[_Token]]:
+    """What stands before the address, the address around the last "@", and what stands behind: it ends at white space that is not
+    beside a dot or an "@", so that `Ann Lee ann@example.org` keeps its name."""
+    at = max(index for index, token in enumerate(words) if _is_at(token))
+    first = max(at - 1, 0)
+    while first > 0 and not _is_gap(words, first):
+        first -= 1
+    behind = at + 2
+    while behind < len(words) and not _is_gap(words, behind):
+        behind += 1
+    return words[:first], words[first:behind], words[behind:]
+
+
+def _is_gap(words: list[_Token], index: int) -> bool:
+    return words[index].spaced and not _is_joint(words[index]) and not _is_joint(words[index - 1])
+
+
+def _is_joint(token: _Token) -> bool:
+    return token.text == b"." or _is_at(token)
 
 
 def _split_at(words: list[_Token]) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Charset labels of mail to Python's codecs (RFC 2045 section 5.2, RFC 2978), as programs use them and not as IANA lists them.
+"""Charset labels of mail to Python's codecs (RFC 2045 section 5.2), as programs use them and not as IANA lists them.
 
 The table is closed: a label from a message never reaches `codecs.lookup`, which imports modules, remembers every name
 that it was ever asked, and offers codecs that are no charsets (punycode takes quadratic time).

@@ -67,7 +67,7 @@ def parse_disposition(value: bytes) -> Disposition | None:
 
 
 def find_parameter(parameters: tuple[Parameter, ...], name: bytes) -> bytes | None:
-    """The value of a parameter; the extended form is preferred (RFC 6266 has the same rule)."""
+    """The value of a parameter; the extended form is preferred."""
     plain = None
     for parameter in parameters:
         if parameter.name == name:
@@ -78,7 +78,7 @@ def find_parameter(parameters: tuple[Parameter, ...], name: bytes) -> bytes | No
 
 
 def _parameters(value: bytes, at: int) -> tuple[Parameter, ...]:
-    if b";" not in value:
+    if b"=" not in value:
         return ()
     plain: dict[bytes, bytes] = {}
     sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}

@@ -49,6 +49,10 @@ def preview(octets: Octets, parts: list[Part], limits: Limits = DEFAULT_LIMITS) 
 def _first_text(parts: list[Part]) -> Part | None:
     first_html = None
     for part in parts:
+        if part.is_message and first_html:
+            break  # the message's own text goes before an embedded one's
+        if part.parent >= 0 and parts[part.parent].is_message and parts[part.parent].encoding in (b"base64", b"quoted-printable"):
+            continue  # an embedded message that is encoded, against RFC 2046 section 5.2.1: no text to be read
         if part.type.maintype != b"text" or part.fields.get(b"content-disposition", b"")[:10].lower() == b"attachment":
             continue
         if part.type.subtype == b"html":

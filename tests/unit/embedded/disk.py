@@ -36,8 +36,9 @@ def run(test: Callable[[EmbeddedStore], Awaitable[T]], path: Path, **options: An
 
 async def ann(store: EmbeddedStore) -> Account:
     """The account, made when it is missing."""
-    found = store.reader.account_by_login(LOGIN)
-    return found or await store.perform(create_account(LOGIN, Credentials("hash", {}), 1_700_000_000))
+    if (found := store.reader.account_by_login(LOGIN)) is not None:
+        return found
+    return await store.perform(create_account(LOGIN, Credentials("hash", {}), 1_700_000_000))
 
 
 async def put(store: EmbeddedStore, data: bytes) -> Delivered:

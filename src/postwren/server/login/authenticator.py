@@ -150,13 +150,19 @@ class Authenticator:
 
     async def _admit(self, attempt: _Attempt) -> Refused | None:
         """Before anything is judged: too many failures from there, or at this login."""
-        if self._throttle.is_blocked(attempt.address, self._now()):
-            await self._sleep(self._policy.failure_delay)
-            return Refused(RefusalReason.BUSY)
+        refused = await self._refuse_blocked(attempt)
+        if refused is not None:
+            return refused
         wait = self._throttle.wait(attempt.address, attempt.login, self._now())
         if wait > 0:
             await self._sleep(wait)
         return None
+
+    async def _refuse_blocked(self, attempt: _Attempt) -> Refused | None:
+        if not self._throttle.is_blocked(attempt.address, self._now()):
+            return None
+        await self._sleep(self._policy.failure_delay)
+        return Refused(RefusalReason.BUSY)
 
     async def _wrong(self, attempt: _Attempt, guess: bytes | None = None) -> Refused:
         # Counted before the delay: who hangs up during it has failed all the same.
@@ -175,7 +181,7 @@ class Authenticator:
         proved = account.credentials.password_hash if account else DECOY_HASH
         if account is None or not self._cache.knows(account.account_id, proved, guess, self._now()):
             try:
-                is_right = await self._verify(attempt, proved, prepared or password)
+                is_right = await self._verify(attempt, account, prepared or password, guess)
             except GateFull:
                 return Refused(RefusalReason.BUSY)
             account = self._account(attempt.login)  # hashing took its time: removed or changed meanwhile is wrong
@@ -184,12 +190,16 @@ class Authenticator:
             self._cache.remember(account.account_id, proved, guess, self._now())
         return await self._accept(attempt, account, authzid)
 
-    async def _verify(self, attempt: _Attempt, password_hash: str, password: Secret[str]) -> bool:
-        """Hash it, in its turn. Guesses that were let in together are not all judged: the first failures close the door."""
+    async def _verify(self, attempt: _Attempt, account: Account | None, password: Secret[str], guess: bytes) -> bool:
+        """Hash it, in its turn. Guesses that were let in together are not all judged: the first failures close the door; and
+        of the connections of a device that come together one is hashed."""
         async with self._gate.place():
             if self._throttle.is_blocked(attempt.address, self._now()):
                 raise GateFull
-            return await self._gate.run(lambda: verify_password(password_hash, password))
+            proved = account.credentials.password_hash if account else DECOY_HASH
+            if account and self._cache.knows(account.account_id, proved, guess, self._now()):
+                return True
+            return await self._gate.run(lambda: verify_password(proved, password))
 
     async def _accept(self, attempt: _Attempt, account: Account, authzid: str) -> Accepted | Refused:
         """The peer is who it says to be; it may act as itself only."""
@@ -244,15 +254,19 @@ class LoginExchange:
         """The decoded initial response (None: there was none), then the decoded response to each challenge."""
         if self._is_over or (self._is_begun and response is None):
             raise LocalProtocolError("the exchange is over, or waits for a response")
-        if self._is_begun:
-            assert response is not None
-            step = self._exchange.receive(response)
-        else:
-            self._is_begun = True
-            step = self._exchange.begin(response)
-        outcome = await self._judge_step(step)
+        outcome = await self._refuse_proof() or await self._judge_step(self._advance(response))
         self._is_over = not isinstance(outcome, Challenge)
         return outcome
+
+    def _advance(self, response: bytes | None) -> sasl.ServerStep:
+        if response is not None and self._is_begun:
+            return self._exchange.receive(response)
+        self._is_begun = True
+        return self._exchange.begin(response)
+
+    async def _refuse_proof(self) -> Refused | None:
+        """Of proofs that were begun together not all are judged: the first failures close the door."""
+        return await self._judge._refuse_blocked(self._attempt) if self._keys is not None else None
 
     async def _judge_step(self, step: sasl.ServerStep) -> LoginStep:
         match step:

@@ -3,6 +3,7 @@
 The password is prepared here (SASLprep, RFC 4013), in one place for every protocol.
 """
 
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -37,7 +38,7 @@ def prepare(password: Secret[str]) -> Secret[str] | None:
         return None
 
 
-def make_credentials(password: Secret[str], random: Callable[[int], bytes]) -> Credentials:
+def make_credentials(password: Secret[str], random: Callable[[int], bytes] = os.urandom) -> Credentials:
     """What to store. Takes about 40 ms of one processor and 19 MiB; raises `PasswordUnusable`."""
     prepared = prepare(password)
     if prepared is None:

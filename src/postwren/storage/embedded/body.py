@@ -5,10 +5,11 @@ so that nothing is copied. Hashes are computed as the octets pass.
 import os
 import secrets
 import zlib
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from postwren.mailstore.errors import StoreFull
+from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
 from postwren.storage.embedded.record import HEADER_SIZE, format_header
 from postwren.storage.embedded.volume import Volume, refusal
 
@@ -20,6 +21,9 @@ class SpoolFile:
 
     def __init__(self, volume: Volume, directory: Path) -> None:
         self._volume = volume
+        self._fd = -1
+        self._is_kept = False
+        self.size = 0
         while True:
             self.path = directory / f"{secrets.token_hex(8)}.new"
             try:
@@ -29,8 +33,6 @@ class SpoolFile:
             if os.fstat(self._fd).st_nlink:
                 break
             os.close(self._fd)
-        self.size = 0
-        self._is_kept = False
 
     def append(self, data: bytes) -> None:
         self._volume.write(self._fd, (data,), self.size)
@@ -99,6 +101,7 @@ class EmbeddedBodyWriter:
 
     __slots__ = (
         "_crc",
+        "_failed",
         "_file",
         "_has_dot_line",
         "_is_line_start",
@@ -111,11 +114,14 @@ class EmbeddedBodyWriter:
         "_volume",
     )
 
-    def __init__(self, volume: Volume, spool: Path, spool_above: int, reserve: int) -> None:
+    def __init__(
+        self, volume: Volume, spool: Path, spool_above: int, reserve: int, failed: Callable[[StoreFailed], None]
+    ) -> None:
         self._volume = volume
         self._spool = spool
         self._spool_above = spool_above
         self._reserve = reserve
+        self._failed = failed
         self._parts: list[bytes] = []
         self._file: SpoolFile | None = None
         self._size = 0
@@ -151,7 +157,7 @@ class EmbeddedBodyWriter:
         try:
             self._file = SpoolFile(self._volume, self._spool)
         except OSError as error:
-            raise refusal(error) from error
+            raise self._refuse(error) from error
         self._append(self._file, bytes(HEADER_SIZE) + b"".join(self._parts))
         self._parts.clear()
 
@@ -159,8 +165,14 @@ class EmbeddedBodyWriter:
         try:
             file.append(data)
         except OSError as error:
-            self.discard()
-            raise refusal(error) from error
+            raise self._refuse(error) from error
+
+    def _refuse(self, error: OSError) -> MailstoreError:
+        self.discard()
+        refused = refusal(error)
+        if isinstance(refused, StoreFailed):
+            self._failed(refused)
+        return refused
 
     def finish(self) -> MemoryBody | SpooledBody:
         content_id = self._sha.digest()
@@ -170,8 +182,7 @@ class EmbeddedBodyWriter:
         try:
             self._file.put(format_header(self._size, self._crc, content_id), 0)
         except OSError as error:
-            self.discard()
-            raise refusal(error) from error
+            raise self._refuse(error) from error
         return SpooledBody(self._file, self._size, content_id, self._crc, self._has_dot_line)
 
     def discard(self) -> None:

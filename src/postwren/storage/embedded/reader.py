@@ -194,7 +194,10 @@ class EmbeddedReader:
         return list(map(Expunged._make, self._rows(sql, account_id, mailbox_id)))
 
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
-        sql = "SELECT * FROM change WHERE account_id = ? AND modseq {} ORDER BY modseq, kind, mailbox_id, uid_lo LIMIT ?"
+        sql = (
+            "SELECT account_id, modseq, kind, mailbox_id, uid_lo, uid_hi FROM change WHERE account_id = ? AND modseq {}"
+            " ORDER BY modseq, part LIMIT ?"
+        )
         rows = self._rows(sql.format("> ?"), account_id, since, limit)
         if rows and len(rows) == limit:  # the changes of one ModSeq come together
             last = rows[-1][1]
@@ -215,3 +218,17 @@ class EmbeddedReader:
             self._flags.clear()
         flags = self._flags[(account_id, flagset_id)] = frozenset(row[0].split(" "))
         return flags
+
+    # -- segments
+
+    def segments(self, state: int) -> list[tuple[int, int]]:
+        """(number, when it was retired) of all segments in this state."""
+        return [(row[0], row[1]) for row in self._rows("SELECT segment_id, retired FROM segment WHERE state = ?", state)]
+
+    def is_segment_known(self, segment_id: int) -> bool:
+        return self._row("SELECT 1 FROM segment WHERE segment_id = ?", segment_id) is not None
+
+    def records(self, segment_id: int) -> list[BodyRef]:
+        """What rows still name in a segment, ascending."""
+        sql = "SELECT DISTINCT segment, offset, size, crc FROM email WHERE segment = ? ORDER BY offset"
+        return list(map(BodyRef._make, self._rows(sql, segment_id)))

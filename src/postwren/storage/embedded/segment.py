@@ -110,6 +110,18 @@ class OwnSegment:
         if self.recorded != self.end:
             self._connection.execute("UPDATE segment SET synced = ? WHERE segment_id = ?", (self.end, self.segment_id))
 
+    def need_durable(self, segment_id: int, end: int) -> None:
+        """A row of this unit names octets that were there before: another process may not have synced them yet."""
+        if segment_id == self.segment_id:
+            return
+        synced = value(self._connection, "SELECT synced FROM segment WHERE segment_id = ?", segment_id)
+        if synced is not None and synced < end:
+            fd = os.open(segment_path(self._directory, segment_id), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                self._volume.sync(fd)
+            finally:
+                os.close(fd)
+
     # -- one group
 
     def place(self, body: MemoryBody | SpooledBody) -> BodyRef:

@@ -23,6 +23,7 @@ from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
 from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
 from postwren.storage.embedded.feed import Feed, FeedSubscription
+from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
 from postwren.storage.embedded.index import connect, snapshot
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
@@ -66,7 +67,7 @@ class EmbeddedStore:
             _make_directory(volume, folder)
         self._open_index()
         self._feed = Feed(loop)
-        self._files = BodyFiles(self._segments, settings.open_segments, self._is_segment_known)
+        self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._queued: list[Item] = []  # in this turn of the loop
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
@@ -79,8 +80,11 @@ class EmbeddedStore:
 
     def _open_index(self) -> None:
         settings, path = self._settings, self._index_path
+        is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
         migrate(connection)
+        if is_new:
+            self._volume.sync_directory(self._directory)
         segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
         self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
         self.recovery.swept = sweep_spool(self._volume, self._spool)
@@ -122,13 +126,11 @@ class EmbeddedStore:
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         return self._files.window(ref, length)
 
-    def _is_segment_known(self, segment_id: int) -> bool:
-        return self._connection.execute("SELECT 1 FROM segment WHERE segment_id = ?", (segment_id,)).fetchone() is not None
-
     # -- writing
 
     def new_body(self) -> EmbeddedBodyWriter:
-        return EmbeddedBodyWriter(self._volume, self._spool, self._settings.spool_above, self._settings.reserve)
+        settings = self._settings
+        return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail)
 
     def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
         item = Item(unit, bodies, done)
@@ -169,13 +171,12 @@ class EmbeddedStore:
         if error is None:
             self._queue(item)
         else:
-            self._spool_failed(item, error)
+            item.error = StoreFailed(str(error))
+            self._announce(item)
+            self._fail(item.error)
 
-    def _spool_failed(self, item: Item, error: BaseException) -> None:
-        failure = StoreFailed(str(error))
-        item.error = failure
+    def _fail(self, failure: StoreFailed) -> None:
         self._writer.failed = self._writer.failed or failure
-        self._announce(item)
         self._tell_failure()
 
     async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
@@ -191,6 +192,13 @@ class EmbeddedStore:
 
         self.write(unit, bodies, done)
         return await outcome
+
+    # -- space
+
+    async def housekeep(self, now: int) -> Housekeeping:
+        """Give space back: in small steps, which wait while there is other work; for idle hours."""
+        keeper = Housekeeper(self, self._volume, self._directory, self._settings, now)
+        return await keeper.run()
 
     # -- outcomes: from the writer's thread to the loop's
 

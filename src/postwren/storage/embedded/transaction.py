@@ -11,10 +11,10 @@ import apsw
 
 from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
 from postwren.mailstore.port import NewBody, UidRanges
-from postwren.storage.embedded.body import MemoryBody, SpooledBody
+from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
-from postwren.storage.embedded.segment import OwnSegment
+from postwren.storage.embedded.segment import RETIRED, OwnSegment
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = ["EmbeddedTransaction"]
@@ -22,7 +22,7 @@ __all__ = ["EmbeddedTransaction"]
 OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "account")
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
-    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 6))
+    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
 
 
@@ -178,13 +178,15 @@ class EmbeddedTransaction(EmbeddedReader):
         self._execute(_INSERT["email"], (account_id, email_id, content_id, *body, has_dot_line, references))
 
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
-        sql = "UPDATE email SET refs = refs + ? WHERE account_id = ? AND email_id = ? RETURNING refs"
+        sql = "UPDATE email SET refs = refs + ? WHERE account_id = ? AND email_id = ? RETURNING refs, segment, offset + size"
         for email_id, count in counts:
             row = self._row(sql, count, account_id, email_id)
             if row is None:
                 raise KeyError(email_id)
             if row[0] < 0:
                 raise ValueError("fewer than no references")
+            if count > 0:
+                self._segment.need_durable(row[1], row[2])
             if row[0] == 0:
                 self._unreferenced.append((account_id, email_id))
 
@@ -246,5 +248,26 @@ class EmbeddedTransaction(EmbeddedReader):
         return flagset_id
 
     def insert_changes(self, changes: Sequence[Change]) -> None:
-        self._insert_rows("change", changes)
+        rows = [(c.account_id, c.modseq, part, *c[2:]) for part, c in enumerate(changes, len(self.changed))]
+        self._insert_rows("change", rows)
         self.changed.extend(changes)
+
+    # -- housekeeping
+
+    def place_file(self, file: SpoolFile) -> int:
+        """The number of the segment that a synced file of records becomes with this unit."""
+        return self._segment.place_file(file)
+
+    def move_bodies(self, moves: Iterable[tuple[BodyRef, int, int]]) -> None:
+        """Rows that name a body name its copy (segment, offset) from now on."""
+        sql = "UPDATE email SET segment = ?, offset = ? WHERE segment = ? AND offset = ? AND size = ?"
+        self._connection.executemany(sql, [(segment, offset, *ref[:3]) for ref, segment, offset in moves])
+
+    def retire_segment(self, segment_id: int, now: int) -> None:
+        """Nothing names it any more: its file may go some time after `now`."""
+        sql = "UPDATE segment SET state = ?, retired = ? WHERE segment_id = ?"
+        self._execute(sql, (RETIRED, now, segment_id))
+
+    def delete_segment(self, segment_id: int) -> None:
+        """Its file is gone."""
+        self._execute("DELETE FROM segment WHERE segment_id = ?", (segment_id,))

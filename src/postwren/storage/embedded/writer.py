@@ -1,12 +1,13 @@
 """The writer: one thread, one connection, group commit.
 
-All units that wait when the writer comes round form a group. Inside one transaction each runs in a savepoint of its own (none
-for a single unit); their messages go into the segment in one write, whose sync runs in a second thread beside the commit of
-the index; when both are durable, all outcomes go to the loop in one call. The next group gathers meanwhile.
+All units that wait when the writer comes round form a group and run inside one transaction; their messages go into the segment
+in one write, whose sync runs in a second thread beside the commit of the index; when both are durable, all outcomes go to the
+loop in one call. The next group gathers meanwhile.
 
 What must stay true:
 - nothing is acknowledged before both syncs returned (D-01); nothing refused leaves a row (D-03);
-- a unit that raises undoes only itself;
+- a unit that raises undoes only itself: most raise before they wrote anything; for the others the group starts again, each unit
+  in a savepoint of its own;
 - a full volume undoes the group, whose units are then tried one by one: what fits is kept, and it recovers by itself (D-04);
 - after a failed sync nothing is tried again: the group's rows are taken back as far as that is possible, and the store refuses
   everything from then on. A unit may run twice (after the first run was undone), so it must not keep state of its own.
@@ -55,6 +56,10 @@ class Item:
 
 class Look:
     """Asks the writer to see whether another process wrote."""
+
+
+class HalfDone(Exception):
+    """A unit raised after it had written."""
 
 
 class SyncThread:
@@ -217,49 +222,59 @@ class Writer:
 
     def _commit(self, group: list[Item]) -> None:
         """StoreFull: nothing of it was kept. StoreFailed: nobody knows."""
-        has_bodies = any(item.bodies for item in group)
         try:
-            if has_bodies:
+            if any(item.bodies for item in group):
                 self._check_reserve()
                 self._segment.make_ready()
-            self._execute("BEGIN IMMEDIATE")
-            self._see_others()
-            self._segment.record_synced()
-            for item in group:
-                self._run_unit(item, alone=len(group) == 1)
-            if group[0].error is not None and len(group) == 1:
+            self._begin()
+            try:
+                for item in group:
+                    self._run_unit(item)
+            except HalfDone:
                 self._undo(group)
-                return
+                self._begin()
+                for item in group:
+                    self._run_unit_in_savepoint(item)
         except GROUP_FAULTS as error:
             self._undo(group)
             raise _meaning(error) from error
         self._make_durable(group)
 
+    def _begin(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        self._see_others()
+        self._segment.record_synced()
+
     def _check_reserve(self) -> None:
         if self._volume.free(self._directory) < self._settings.reserve:
             raise StoreFull("less than the reserve is free")
 
-    def _run_unit(self, item: Item, alone: bool) -> None:
-        transaction = self._transaction
+    def _run_unit(self, item: Item) -> None:
+        """Run a unit, note its outcome. HalfDone: it raised after it had written."""
+        transaction, mark = self._transaction, self._segment.mark()
+        changes = self._connection.total_changes()
         transaction.begin(item.bodies)
-        mark = self._segment.mark()
-        if not alone:
-            self._execute("SAVEPOINT unit")
+        item.error = None
         try:
             item.result = item.unit(transaction)
             transaction.finish()
+            item.changes = transaction.changed
         except GROUP_FAULTS:
             raise
         except BaseException as error:
             item.error = error
             transaction.forget()
             self._segment.undo(mark)
-            if not alone:
-                self._execute("ROLLBACK TO unit")
-        else:
-            item.changes = transaction.changed
-        if not alone:
-            self._execute("RELEASE unit")
+            if self._connection.total_changes() != changes:
+                raise HalfDone from error
+
+    def _run_unit_in_savepoint(self, item: Item) -> None:
+        self._execute("SAVEPOINT unit")
+        try:
+            self._run_unit(item)
+        except HalfDone:
+            self._execute("ROLLBACK TO unit")
+        self._execute("RELEASE unit")
 
     def _make_durable(self, group: list[Item]) -> None:
         is_syncing = False
@@ -329,6 +344,7 @@ class Writer:
             return  # the log stays, and grows; writes will tell
         except apsw.IOError as error:
             self._fail(StoreFailed(str(error)))
+            self._finished([])
         except apsw.BusyError:
             return
 

@@ -1,0 +1,28 @@
+"""The envelope of a message on its way in (RFC 5321 2.3.1)."""
+
+from dataclasses import dataclass, field
+
+from postwren.terms import AccountId, Address
+
+__all__ = ["Envelope", "Recipient"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """An address that was accepted, as it was given, and whose mail it is."""
+
+    address: Address
+    account_id: AccountId
+
+
+@dataclass(slots=True)
+class Envelope:
+    """`reverse_path` is None for `<>`. Recipients are in the order of their RCPT; an account may be there twice."""
+
+    reverse_path: Address | None
+    is_utf8: bool = False
+    recipients: list[Recipient] = field(default_factory=list)
+
+    def accounts(self) -> list[AccountId]:
+        """Each account once, in order: two addresses of one account are one copy."""
+        return list(dict.fromkeys(recipient.account_id for recipient in self.recipients))

@@ -1,0 +1,109 @@
+"""Trace fields: the lines that final delivery puts on top (RFC 5321 4.4), and a watch on the header that comes in.
+
+What the peer claims to be goes into the Received line only in the characters that a domain or an address literal has.
+"""
+
+import re
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from postwren.delivery.envelope import Envelope
+from postwren.protocols.smtp.path import format_path
+from postwren.terms import Address
+
+__all__ = ["HEADER_OCTETS", "RECEIVED_FIELDS", "HeaderWatch", "Origin", "received", "return_path"]
+
+HEADER_OCTETS: Final = 256 * 1024  # A-31
+RECEIVED_FIELDS: Final = 50  # RFC 5321 6.3 asks for a large threshold; more is a loop
+
+_NOT_DOMAIN: Final = re.compile(r"[^A-Za-z0-9.:\[\]-]")
+_DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a message came: `hello` is what the peer claims, `peer` its IP address ("" on a Unix socket)."""
+
+    hello: str
+    peer: str
+    protocol: str  # SMTP, ESMTP or LMTP
+    is_tls: bool = False
+    is_authenticated: bool = False
+
+
+def return_path(reverse_path: Address | None) -> bytes:
+    """Return-path-line, at final delivery only."""
+    return b"Return-Path: " + format_path(reverse_path) + b"\r\n"
+
+
+def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:
+    """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
+    peer = f" ([{'IPv6:' if ':' in origin.peer else ''}{origin.peer}])" if origin.peer else ""
+    hello = _NOT_DOMAIN.sub("_", origin.hello)
+    addressee = f"\r\n\tfor {format_path(envelope.recipients[0].address).decode()}" if len(envelope.recipients) == 1 else ""
+    return (
+        f"Received: from {hello}{peer}\r\n\tby {hostname} with {with_keyword(origin, envelope.is_utf8)}"
+        f"{addressee}; {_date(int(now))}\r\n"
+    ).encode()
+
+
+def with_keyword(origin: Origin, is_utf8: bool) -> str:
+    """RFC 3848, and RFC 6531 4.3 for the UTF8 forms, which are all extended."""
+    protocol = origin.protocol
+    if is_utf8:
+        protocol = "UTF8" + protocol.removeprefix("E")
+    elif protocol == "SMTP":
+        return protocol  # HELO: no extension can be in use
+    return protocol + ("S" if origin.is_tls else "") + ("A" if origin.is_authenticated else "")
+
+
+@lru_cache(maxsize=4)
+def _date(now: int) -> str:
+    """date-time of RFC 5322 3.3, in UTC."""
+    t = time.gmtime(now)
+    return (
+        f"{_DAYS[t.tm_wday]}, {t.tm_mday} {_MONTHS[t.tm_mon - 1]} {t.tm_year:04} {t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} +0000"
+    )
+
+
+class HeaderWatch:
+    """Reads along until the header ends, keeping at most `HEADER_OCTETS` and a piece: how long it is, how often it
+    was received."""
+
+    __slots__ = ("_block", "_is_over", "octets", "received_fields")
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._is_over = False
+        self.octets = 0  # so far; above HEADER_OCTETS it is no longer counted
+        self.received_fields = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next octets of the message."""
+        if self._is_over:
+            return
+        searched = max(0, len(self._block) - 3)
+        block = self._block + data
+        end = 0 if block[:2] == b"\r\n" else block.find(b"\r\n\r\n", searched) + 2
+        if end != 1:
+            self._end(block[:end])
+        elif len(block) > HEADER_OCTETS + 4:
+            self._end(block)
+        else:
+            self._block = block
+
+    def end(self) -> None:
+        """The message is over, and all of it was header."""
+        if not self._is_over:
+            self._end(self._block)
+
+    def _end(self, block: bytes) -> None:
+        self._is_over = True
+        self._block = b""
+        self.octets = len(block)
+        if self.octets <= HEADER_OCTETS:
+            names = b"\n" + block.lower()
+            self.received_fields = names.count(b"\nreceived:") + names.count(b"\nreceived ") + names.count(b"\nreceived\t")

@@ -1,0 +1,358 @@
+"""One SMTP or LMTP connection that receives mail for the accounts of this server (RFC 5321, 2033). Never a relay.
+
+What must stay true: a positive reply to a message is queued only by `_written`, when the store says that it is durable
+(D-01); whatever ends a transaction otherwise discards its octets (D-05). No handler of the hot path waits in a task.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from postwren.delivery.envelope import Envelope, Recipient
+from postwren.delivery.inbound import Outcome
+from postwren.delivery.trace import Origin
+from postwren.mailstore.errors import StoreClosed, StoreFailed
+from postwren.mailstore.port import Store
+from postwren.mailstore.service.accounts import resolve
+from postwren.protocols.smtp import reply as say
+from postwren.protocols.smtp.command import (
+    Auth,
+    Data,
+    Ehlo,
+    Expn,
+    Helo,
+    Help,
+    Lhlo,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTls,
+    Vrfy,
+    encode_base64,
+)
+from postwren.protocols.smtp.limits import Limits
+from postwren.protocols.smtp.lmtp import LMTP
+from postwren.protocols.smtp.path import POSTMASTER
+from postwren.protocols.smtp.reply import Reply
+from postwren.protocols.smtp.server import (
+    AuthAborted,
+    AuthResponse,
+    CommandRejected,
+    MessageChunk,
+    MessageEnded,
+    PeerClosed,
+    ServerConnection,
+)
+from postwren.protocols.smtp.state import SMTP
+from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, Refused
+from postwren.server.smtp.reception import Reception
+from postwren.server.smtp.refusal import (
+    ACCEPTED,
+    AUTH_REQUIRED,
+    BUG,
+    FAULTS,
+    LOGINS,
+    NO_RELAY,
+    NO_TLS,
+    TIMED_OUT,
+    UNKNOWN_RECIPIENT,
+    store_refusal,
+)
+from postwren.server.smtp.settings import SmtpSettings
+from postwren.terms import AccountId, Address
+from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
+
+__all__ = ["SmtpSession"]
+
+log = logging.getLogger("postwren.smtp")
+
+
+class SmtpSession:
+    """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970."""
+
+    def __init__(
+        self, settings: SmtpSettings, store: Store, authenticator: Authenticator | None, now: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._authenticator = authenticator
+        self._now = now
+        self.core = ServerConnection(
+            settings.hostname,
+            settings.extensions,
+            Limits(
+                message_size=settings.size_limit,
+                recipients=settings.recipient_limit,
+                authenticated_recipients=settings.authenticated_recipient_limit,
+            ),
+            LMTP if settings.is_lmtp else SMTP,
+        )
+        self._link: LinkControl
+        self._hello = ""
+        self._protocol = ""
+        self._login = ""
+        self._exchange: LoginExchange | None = None
+        self._envelope: Envelope | None = None
+        self._reception: Reception | None = None
+        self._errors = 0
+        self._has_recipient = False  # a valid one was named, ever
+        self._is_closed = False
+
+    # -- the contract of a session
+
+    def opened(self, link: LinkControl) -> Handled:
+        self._link = link
+        protocol = "LMTP" if self._settings.is_lmtp else "ESMTP"
+        greeting = Reply(220, "", f"{self._settings.hostname} {protocol} Postwren")
+        self.core.open(greeting, is_tls=link.tls is not None, can_start_tls=link.can_start_tls)
+        return None
+
+    def handle(self, event: Any) -> Handled:
+        return HANDLERS[type(event)](self, event)
+
+    def tls_started(self, tls: TlsInfo) -> Handled:  # noqa: ARG002
+        self._clear()
+        self._hello = ""
+        self._exchange = None
+        self.core.tls_started()
+        return None
+
+    def timed_out(self) -> None:
+        self.core.send_last(TIMED_OUT)
+
+    def failed(self, error: BaseException) -> None:  # noqa: ARG002  # the link logs it
+        self._clear()
+        self.core.send_last(BUG)
+
+    def closed(self) -> None:
+        self._is_closed = True
+        self._exchange = None
+        self._clear()
+
+    # -- what every command may need
+
+    def _clear(self) -> None:
+        """End the transaction; what is in the store's hands already is the store's."""
+        if self._reception is not None:
+            self._reception.discard()
+            self._reception = None
+        self._envelope = None
+
+    def _refuse(self, reply: Reply) -> None:
+        """An error of the peer: enough of them and the connection is dropped (A-32)."""
+        self.core.send(reply)
+        self._errors += 1
+        limit = self._settings.errors if self._has_recipient else self._settings.errors_before_recipient
+        if self._errors >= limit:
+            self._log("dropped", errors=self._errors)
+            self.core.send_last(say.TOO_MANY_ERRORS)
+            self._link.close()
+
+    def _log(self, message: str, **fields: Any) -> None:
+        log.info(message, extra={"fields": {"peer": self._link.peer.address, **fields}})
+
+    # -- commands
+
+    def _hello_said(self, command: Ehlo | Lhlo) -> None:
+        self._clear()
+        self._hello = command.name
+        self._protocol = "LMTP" if isinstance(command, Lhlo) else "ESMTP"
+        mechanisms = self._authenticator.mechanisms(self._link) if self._authenticator is not None else ()
+        self.core.send(self.core.hello_reply(mechanisms))
+
+    def _helo(self, command: Helo) -> None:
+        self._clear()
+        self._hello = command.name
+        self._protocol = "SMTP"
+        self.core.send(Reply(250, "", self._settings.hostname))
+
+    def _mail(self, command: Mail) -> None:
+        if self._settings.require_auth and not self.core.is_authenticated:
+            self._refuse(AUTH_REQUIRED)
+            return
+        self._envelope = Envelope(command.reverse_path, command.params.smtputf8)
+        self.core.send(say.SENDER_OK)
+
+    def _rcpt(self, command: Rcpt) -> None:
+        assert self._envelope is not None
+        account_id = self._resolve(command.forward_path)
+        if account_id is None:
+            domain = command.forward_path.domain
+            known = not domain or self._store.reader.domain_exists(domain)
+            self._refuse(UNKNOWN_RECIPIENT if known else NO_RELAY)
+            return
+        self._envelope.recipients.append(Recipient(command.forward_path, account_id))
+        self._has_recipient = True
+        self.core.send(say.RECIPIENT_OK)
+
+    def _resolve(self, address: Address) -> AccountId | None:
+        """Whose mail this is. The postmaster of a domain of ours always is somebody, if one is configured."""
+        reader, separator = self._store.reader, self._settings.separator
+        if address is POSTMASTER:
+            domain = reader.only_domain()
+            found = resolve(reader, Address("postmaster", domain), separator) if domain else None
+        else:
+            found = resolve(reader, address, separator)
+        if found is not None or address.local.lower() != "postmaster" or self._settings.postmaster is None:
+            return found
+        if address.domain and not reader.domain_exists(address.domain):
+            return None
+        return resolve(reader, self._settings.postmaster, separator)
+
+    def _data(self, _command: Data) -> None:
+        self.core.send(say.START_DATA)
+
+    def _rset(self, _command: Rset) -> None:
+        self._clear()
+        self.core.send(say.OK)
+
+    def _noop(self, _command: Noop) -> None:
+        self.core.send(say.OK)
+
+    def _help(self, _command: Help) -> None:
+        self.core.send(say.HELP)
+
+    def _vrfy(self, _command: Vrfy) -> None:
+        self.core.send(say.CANNOT_VERIFY)
+
+    def _expn(self, _command: Expn) -> None:
+        self._refuse(say.NO_EXPN)
+
+    def _quit(self, _command: Quit) -> None:
+        self._clear()
+        self.core.send(say.BYE)
+        self._link.close()
+
+    def _rejected(self, event: CommandRejected) -> None:
+        self._refuse(event.reply)
+        if event.is_fatal:
+            self._log("dropped", code=event.reply.code)
+            self._link.close()
+
+    def _peer_closed(self, _event: PeerClosed) -> None:
+        self._link.close()
+
+    # -- TLS and login
+
+    def _start_tls(self, _command: StartTls) -> None:
+        if self._link.can_start_tls:
+            self.core.send(say.READY_FOR_TLS)
+            self._link.start_tls()
+        else:
+            self.core.send(NO_TLS)
+
+    def _auth(self, command: Auth) -> Handled:
+        if self._authenticator is None:
+            self._refuse(say.NOT_OFFERED)
+            return None
+        exchange = self._authenticator.begin(command.mechanism, self._link)
+        if isinstance(exchange, Refused):
+            self._refuse(LOGINS[exchange.reason])
+            return None
+        return self._auth_step(exchange, None if command.initial is None else command.initial.reveal())
+
+    def _auth_response(self, event: AuthResponse) -> Handled:
+        assert self._exchange is not None
+        return self._auth_step(self._exchange, event.data.reveal())
+
+    async def _auth_step(self, exchange: LoginExchange, response: bytes | None) -> None:
+        self._exchange = None
+        step = await exchange.step(response)
+        match step:
+            case Challenge(data):
+                self._exchange = exchange
+                self.core.send(say.challenge(encode_base64(data)))
+            case Accepted():
+                self._login = step.login
+                self._log("login", login=step.login)
+                self.core.send(say.AUTHENTICATED)
+            case Refused(reason):
+                self._log("login refused", reason=reason.value)
+                self._refuse(LOGINS[reason])
+
+    def _auth_aborted(self, event: AuthAborted) -> None:
+        self._exchange = None
+        self._refuse(event.reply)
+
+    # -- the message
+
+    def _chunk(self, event: MessageChunk) -> None:
+        (self._reception or self._begin()).write(event.data)
+
+    def _begin(self) -> Reception:
+        assert self._envelope is not None
+        link = self._link
+        origin = Origin(self._hello, link.peer.address, self._protocol, link.tls is not None, self.core.is_authenticated)
+        self._reception = Reception(self._store, self._envelope, origin, self._settings.hostname, self._now())
+        return self._reception
+
+    def _message_ended(self, event: MessageEnded) -> Handled:
+        if event.fault is not None:
+            self._answer([FAULTS[event.fault]] * event.replies)
+            return None
+        reception = self._reception or self._begin()
+        refusal = reception.finish(each=self._settings.is_lmtp, now=int(self._now()), done=self._written)
+        if refusal is None:
+            return SUSPENDED
+        self._answer([refusal] * event.replies)
+        return None
+
+    def _written(self, outcomes: list[Outcome] | None, error: BaseException | None) -> None:
+        """The store has kept the message, or not: answer and let the link go on. The peer may be gone meanwhile."""
+        if error is not None and store_refusal(error) is BUG:
+            log.error("delivery failed", exc_info=error, extra={"fields": {"peer": self._link.peer.address}})
+        if self._is_closed:
+            self._log("answer lost", kept=error is None)  # D-06: the peer will try again
+            return
+        assert self._envelope is not None
+        if outcomes is None:
+            refusal = BUG if error is None else store_refusal(error)
+            replies = len(self._envelope.recipients) if self._settings.is_lmtp else 1
+            self._answer([refusal] * replies)
+        elif self._settings.is_lmtp:
+            self._answer([ACCEPTED if outcome is None else store_refusal(outcome) for outcome in outcomes])
+        else:
+            self._answer([ACCEPTED])
+        if isinstance(error, StoreFailed | StoreClosed):
+            self._link.close()
+        self._link.resume()
+
+    def _answer(self, replies: Sequence[Reply]) -> None:
+        """The end of a transaction, one line in the log."""
+        worst = max(replies, key=lambda reply: reply.code)
+        self._log(
+            "accepted" if worst.is_positive else "refused",
+            code=worst.code,
+            size=self._reception.size if self._reception is not None else 0,
+            recipients=len(self._envelope.recipients) if self._envelope is not None else 0,
+            sender=str(self._envelope.reverse_path or "") if self._envelope is not None else "",
+        )
+        self._clear()
+        for reply in replies:
+            self.core.send(reply)
+
+
+HANDLERS: Final[dict[type, Callable[[SmtpSession, Any], Handled]]] = {
+    Ehlo: SmtpSession._hello_said,
+    Lhlo: SmtpSession._hello_said,
+    Helo: SmtpSession._helo,
+    Mail: SmtpSession._mail,
+    Rcpt: SmtpSession._rcpt,
+    Data: SmtpSession._data,
+    Rset: SmtpSession._rset,
+    Noop: SmtpSession._noop,
+    Quit: SmtpSession._quit,
+    Help: SmtpSession._help,
+    Vrfy: SmtpSession._vrfy,
+    Expn: SmtpSession._expn,
+    StartTls: SmtpSession._start_tls,
+    Auth: SmtpSession._auth,
+    AuthResponse: SmtpSession._auth_response,
+    AuthAborted: SmtpSession._auth_aborted,
+    CommandRejected: SmtpSession._rejected,
+    MessageChunk: SmtpSession._chunk,
+    MessageEnded: SmtpSession._message_ended,
+    PeerClosed: SmtpSession._peer_closed,
+}

@@ -1,0 +1,126 @@
+"""What a link has to write: answers gathered into one write, bodies pulled piece by piece, ciphertext where TLS is on.
+
+    core.data_to_send() -> collect() -> [later] -> batch -> [TlsChannel] -> transport
+
+The order of outputs is the order on the wire. `later` begins with a body and holds what must wait behind it; at most one piece
+of it is in memory beyond the batch. Idle, it holds nothing.
+"""
+
+import asyncio
+import fcntl
+import struct
+import sys
+import termios
+from collections import deque
+from typing import Final
+
+from postwren.transport.tls import TlsChannel
+from postwren.wire.core import Output
+
+__all__ = ["BATCH", "BodyFailed", "Outflow"]
+
+BATCH: Final = 65536
+"""Octets that are gathered before they are written."""
+_PULL_AT_ONCE: Final = 1 << 20  # then other links get their turn
+
+
+class BodyFailed(Exception):
+    """A body could not be read to its end; `__cause__` says why. Nothing may be written after what was."""
+
+
+class Outflow:
+    """One link's way out. The link sets `is_full` when the transport wants no more, and `channel` when TLS begins."""
+
+    __slots__ = ("_batch", "_batched", "_written", "channel", "is_full", "later", "transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self.channel: TlsChannel | None = None
+        self.is_full = False
+        self.later: deque[Output] | None = None
+        self._batch: list[bytes] | None = None
+        self._batched = 0
+        self._written = 0
+
+    def collect(self, outputs: list[Output]) -> None:
+        """Take what the core wants sent; write what fills a batch. Raises BodyFailed, TlsFault."""
+        for output in outputs:
+            if self.later is not None:
+                self.later.append(output)
+            elif isinstance(output, bytes):
+                self._add(output)
+            else:
+                self.later = deque((output,))
+        if self.is_full:
+            return
+        if self.later is not None:
+            self.pull()
+        elif self._batched >= BATCH:
+            self.flush()
+
+    def pull(self) -> None:
+        """Go on with the bodies, and with what waits behind them, while the peer keeps up. Where `later` is left and `is_full` is
+        not set, call it again when others had their turn. Raises BodyFailed, TlsFault."""
+        later = self.later
+        left = _PULL_AT_ONCE
+        while later and not self.is_full and left > 0:
+            output = later[0]
+            if isinstance(output, bytes):
+                later.popleft()
+                self._add(output)
+            else:
+                try:
+                    piece = next(output, None)
+                except Exception as error:
+                    raise BodyFailed from error
+                if piece is None:
+                    later.popleft()
+                else:
+                    self._add(piece)
+            if self._batched >= BATCH:
+                left -= self._batched
+                self.flush()
+        if not later:
+            self.later = None
+
+    def flush(self) -> None:
+        """Write the batch, however small. Raises TlsFault."""
+        if self._batch is None:
+            return
+        batch, self._batch, self._batched = self._batch, None, 0
+        data = batch[0] if len(batch) == 1 else b"".join(batch)
+        if data:
+            self.write_octets(data if self.channel is None else self.channel.protect(data))
+
+    def write_octets(self, data: bytes) -> None:
+        """Write these as they are (ciphertext already), at once."""
+        if data:
+            self._written += len(data)
+            self.transport.write(data)
+
+    def taken(self) -> int:
+        """Octets that the peer's system has acknowledged: neither the transport nor our kernel holds them any more."""
+        return self._written - self.transport.get_write_buffer_size() - _unsent(self.transport)
+
+    def drop(self) -> None:
+        """Nothing more will be written: release bodies and buffers."""
+        self.later = self._batch = self.channel = None
+        self._batched = 0
+
+    def _add(self, piece: bytes) -> None:
+        if self._batch is None:
+            self._batch = [piece]
+        else:
+            self._batch.append(piece)
+        self._batched += len(piece)
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    """Octets in the kernel's send buffer; 0 where the system does not tell."""
+    sock = transport.get_extra_info("socket")
+    if sys.platform != "linux" or sock is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except (OSError, ValueError):  # closed meanwhile
+        return 0
