@@ -17,7 +17,9 @@ SEEDS: list[bytes] = [
     b"\x00USER ann\r\nPASS secret\r\nSTAT\r\nLIST\r\nRETR 1\r\nTOP 1 2\r\nDELE 1\r\nQUIT\r\n",
     b"\x00AUTH PLAIN AGEAYg==\r\nAUTH PLAIN\r\nAGEAYg==\r\n*\r\nUIDL 1\r\nRSET\r\nLANG en\r\nUTF8\r\n",
     b"\x00CAPA\r\nSTLS\r\nCAPA\r\n",
-    b"\x01+OK\r\n+OK\r\n+OK\r\n+OK\r\nTOP\r\n.\r\n+OK\r\n1 2\r\n.\r\n+OK\r\n1 a\r\n.\r\n+OK\r\nSubject: x\r\n\r\n..\r\n.\r\n+OK\r\n",
+    b"\x01+OK\r\n"
+    + b"+OK\r\n" * 3
+    + b"TOP\r\n.\r\n+OK\r\n1 2\r\n.\r\n+OK\r\n1 a\r\n.\r\n+OK\r\nSubject: x\r\n\r\n..\r\n.\r\n+OK\r\n",
 ]
 PIPELINE: tuple[Command, ...] = (User("a"), Pass(Secret("b")), Capa(), List(), Uidl(), Retr(1), Quit())
 SILENT = (CommandRejected, AuthAborted, PeerDropped, PeerClosed)

@@ -18,7 +18,13 @@ STORES: Final[dict[str, Callable[[Path], Store]]] = {
 }
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["memory"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    """Opens an empty store; call it inside a running loop, and close what it gives."""
+    """Opens an empty store; call it inside a running loop, and close what it gives. Another of STORES by `indirect`."""
+    return lambda: STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=STORES)
+def open_each_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """The same on every adapter in turn, for what a session promises of its store."""
     return lambda: STORES[request.param](tmp_path)

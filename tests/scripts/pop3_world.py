@@ -16,7 +16,7 @@ from postwren.mailstore.service.deliver import Target, deliver
 from postwren.mailstore.service.maildrop import remove
 from postwren.protocols.sasl.scram import scram_keys
 from postwren.server.login import Authenticator, LoginPolicy
-from postwren.server.pop3 import MaildropLocks, Pop3Service, Pop3Session
+from postwren.server.pop3 import MaildropCache, MaildropLocks, Pop3Service, Pop3Session
 from postwren.terms import INBOX, Uid
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 from postwren.testing.script import Case, Cut, play
@@ -85,7 +85,7 @@ class Pop3World:
         policy = LoginPolicy(allow_cleartext=True)
         octets = random.Random(7).randbytes
         self.authenticator = Authenticator(store, policy, now=lambda: NOW, random=octets, sleep=no_sleep)
-        self.service = Pop3Service(store, self.authenticator, MaildropLocks(self.clock), now=lambda: NOW)
+        self.service = Pop3Service(store, self.authenticator, MaildropLocks(self.clock), MaildropCache(store), now=lambda: NOW)
         self.links: list[LoopbackLink] = []
 
     async def account(self, login: str = LOGIN, password: str = PASSWORD) -> Account:

@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.conftest import OpenStore
-from tests.scripts.pop3_world import play_case
 
 from postwren.storage.memory import MemoryStore
 from postwren.testing.script import Case, Cut, cut_bytes, cut_randomly, cut_whole, read_cases
+from tests.conftest import OpenStore
+from tests.scripts.pop3_world import play_case
 
 CASES = [case for path in sorted((Path(__file__).parent / "pop3").glob("*.script")) for case in read_cases(path)]
 STORED = [case for case in CASES if any(words[0] in ("message", "messages", "large") for words in case.stage)]

@@ -64,17 +64,17 @@ async def filled(world: Pop3World, bodies: list[bytes]) -> tuple[Any, Disk, Manu
     return drop, disk, clock, BodyReader(disk, clock)  # type: ignore[arg-type]  # the two methods that it needs
 
 
-def test_neighbours_come_from_one_read(open_store: OpenStore) -> None:
+def test_neighbours_come_from_one_read(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         bodies = bodies_of(50)
         drop, disk, _, reader = await filled(world, bodies)
         assert [reader.read(drop.body(index)) for index in range(50)] == bodies
         assert disk.reads == ["body", "window"]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_one_message_alone_costs_no_window(open_store: OpenStore) -> None:
+def test_one_message_alone_costs_no_window(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         bodies = bodies_of(50)
         drop, disk, _, reader = await filled(world, bodies)
@@ -82,7 +82,7 @@ def test_one_message_alone_costs_no_window(open_store: OpenStore) -> None:
         assert [reader.read(drop.body(index)) for index in order] == [bodies[index] for index in order]
         assert disk.reads == ["body"] * 4
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 def test_a_window_goes_when_nobody_uses_it() -> None:
@@ -117,7 +117,7 @@ def test_a_window_is_bounded() -> None:
     play(MemoryStore, story)
 
 
-def test_a_damaged_message_is_refused_and_its_neighbours_are_not(open_store: OpenStore) -> None:
+def test_a_damaged_message_is_refused_and_its_neighbours_are_not(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         bodies = bodies_of(4)
         drop, _, _, reader = await filled(world, bodies)
@@ -128,7 +128,7 @@ def test_a_damaged_message_is_refused_and_its_neighbours_are_not(open_store: Ope
             reader.read(damaged)
         assert reader.read(drop.body(3)) == bodies[3]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 def test_a_damaged_message_is_an_error_in_the_protocol() -> None:
@@ -145,7 +145,7 @@ def test_a_damaged_message_is_an_error_in_the_protocol() -> None:
     play(MemoryStore, story)
 
 
-def test_a_large_damaged_message_never_looks_whole(open_store: OpenStore) -> None:
+def test_a_large_damaged_message_never_looks_whole(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         await world.message(b"x" * 300_000)
         link = await world.logged_in()
@@ -161,7 +161,7 @@ def test_a_large_damaged_message_never_looks_whole(open_store: OpenStore) -> Non
         else:
             assert out == [b"-ERR [SYS/PERM] the message is damaged in the store\r\n"]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 # -- listings
@@ -197,7 +197,7 @@ def test_listings_are_rendered_once() -> None:
     assert view.uidl_lines() is view.uidl_lines()
 
 
-def test_an_unchanged_mailbox_is_opened_once(open_store: OpenStore) -> None:
+def test_an_unchanged_mailbox_is_opened_once(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         await world.message(b"Subject: 1\r\n\r\n")
         account = await world.account()
@@ -211,7 +211,7 @@ def test_an_unchanged_mailbox_is_opened_once(open_store: OpenStore) -> None:
         assert [*(await cache.open(account.account_id)).drop.uids] == [2]
         assert [*first.drop.uids] == [1]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 def test_the_cache_of_maildrops_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ ENDS = [hang_up, close_the_stream, time_out, break_down, half_a_quit, quit_with_
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_d50_nothing_is_deleted_without_quit(open_store: OpenStore, end: Callable[[Pop3World, LoopbackLink], None]) -> None:
+def test_d50_nothing_is_deleted_without_quit(open_each_store: OpenStore, end: Callable[[Pop3World, LoopbackLink], None]) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         await say(link, "DELE 1", "DELE 3")
@@ -84,26 +84,26 @@ def test_d50_nothing_is_deleted_without_quit(open_store: OpenStore, end: Callabl
         assert link.is_closed
         assert world.uids() == [1, 2, 3]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_d50_quit_before_login_deletes_nothing(open_store: OpenStore) -> None:
+def test_d50_quit_before_login_deletes_nothing(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         link = world.link()
         await say(link, "USER ann", "PASS wrong", "QUIT")
         assert world.uids() == [1, 2, 3]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_d50_quit_deletes_what_is_marked_and_nothing_else(open_store: OpenStore) -> None:
+def test_d50_quit_deletes_what_is_marked_and_nothing_else(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         assert await say(link, "DELE 2", "DELE 1", "RSET", "DELE 1", "DELE 3", "QUIT") == ["+OK"] * 5 + ["+OK bye"]
         assert link.is_closed
         assert world.uids() == [2]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 class SlowStore(MemoryStore):
@@ -177,7 +177,7 @@ def test_d51_the_peer_may_go_while_its_quit_is_at_work() -> None:
     play(SlowStore, story)
 
 
-def test_d52_numbers_are_fixed_while_mail_comes_and_goes(open_store: OpenStore) -> None:
+def test_d52_numbers_are_fixed_while_mail_comes_and_goes(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         before = await say(link, "STAT", "LIST", "UIDL")
@@ -190,10 +190,10 @@ def test_d52_numbers_are_fixed_while_mail_comes_and_goes(open_store: OpenStore) 
         assert await say(link, "DELE 3", "QUIT") == ["+OK", "+OK bye"]
         assert world.uids() == [1, 4]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_d52_a_marked_message_may_be_removed_by_others_before_quit(open_store: OpenStore) -> None:
+def test_d52_a_marked_message_may_be_removed_by_others_before_quit(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         await say(link, "DELE 1", "DELE 2")
@@ -206,10 +206,10 @@ def test_d52_a_marked_message_may_be_removed_by_others_before_quit(open_store: O
         assert await say(link, "QUIT") == ["+OK bye"]
         assert world.uids() == []
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_d52_unique_ids_last_from_session_to_session_and_never_come_back(open_store: OpenStore) -> None:
+def test_d52_unique_ids_last_from_session_to_session_and_never_come_back(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         first = (await say(link, "UIDL"))[1:-1]
@@ -221,21 +221,21 @@ def test_d52_unique_ids_last_from_session_to_session_and_never_come_back(open_st
         assert second[2].split()[1] not in {line.split()[1] for line in first}
         assert all(1 <= len(line.split()[1]) <= 70 and line.isascii() for line in first + second)
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_d52_the_next_session_sees_what_changed(open_store: OpenStore) -> None:
+def test_d52_the_next_session_sees_what_changed(open_each_store: OpenStore) -> None:
     async def story(world: Pop3World) -> None:
         for expected in ("+OK 3 60", "+OK 4 80", "+OK 3 60"):
             link = await world.logged_in()
             assert (await say(link, "STAT", "QUIT"))[0] == expected
             await (world.message(MESSAGE % 4) if expected == "+OK 3 60" else world.expunge(1))
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_d53_the_lock_goes_with_the_session(open_store: OpenStore, end: Callable[[Pop3World, LoopbackLink], None]) -> None:
+def test_d53_the_lock_goes_with_the_session(open_each_store: OpenStore, end: Callable[[Pop3World, LoopbackLink], None]) -> None:
     async def story(world: Pop3World) -> None:
         link = await world.logged_in()
         other = world.link()
@@ -243,4 +243,4 @@ def test_d53_the_lock_goes_with_the_session(open_store: OpenStore, end: Callable
         end(world, link)
         assert (await say(other, "USER ann", "PASS secret"))[1].startswith("+OK")
 
-    play(open_store, story)
+    play(open_each_store, story)

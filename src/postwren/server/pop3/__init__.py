@@ -6,6 +6,7 @@ maildrop_lock   one session a maildrop        refusal         refusals as replie
 """
 
 from postwren.server.pop3.maildrop_lock import MaildropLocks
+from postwren.server.pop3.maildrop_view import MaildropCache
 from postwren.server.pop3.session import Pop3Service, Pop3Session
 
-__all__ = ["MaildropLocks", "Pop3Service", "Pop3Session"]
+__all__ = ["MaildropCache", "MaildropLocks", "Pop3Service", "Pop3Session"]
