@@ -92,6 +92,20 @@ def test_a47_a_session_that_worked_and_then_rests_gives_way() -> None:
     play(story)
 
 
+def test_a47_a_move_early_on_counts_in_full() -> None:
+    async def story(world: Pop3World) -> None:
+        holder = await world.logged_in()
+        assert not await try_login(world)
+        world.clock.advance(2)
+        await say(holder, "STAT")
+        world.clock.advance(59)
+        assert not await try_login(world)
+        world.clock.advance(1)
+        assert await try_login(world)
+
+    play(story)
+
+
 def test_a47_quit_after_giving_way_deletes_nothing() -> None:
     async def story(world: Pop3World) -> None:
         holder = await world.logged_in()
