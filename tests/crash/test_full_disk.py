@@ -1,4 +1,4 @@
-"""A full disk (D-04): mail is refused with 452, nothing acknowledged is lost, reading goes on, and delivery returns with the space.
+"""A full disk (D-04): mail is refused with 452, nothing acknowledged is lost, reading goes on; delivery returns with the space.
 
 Once with the reserve of the configuration, once without, when the write itself fails."""
 
