@@ -60,7 +60,7 @@ class LoopbackLink:
         self._pump()
 
     def flush(self) -> None:
-        self._pump()
+        self._flush()
 
     def close(self) -> None:
         self._wants_close = True

@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
@@ -11,6 +12,7 @@ from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
 from postwren.mailstore.model import Change, ChangeKind
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.check import DiskCheck
+from postwren.storage.embedded.volume import Volume
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
@@ -79,6 +81,68 @@ def test_each_process_writes_its_own_segment_and_the_next_goes_on_with_it(tmp_pa
 
     run(both, tmp_path)
     assert len(list((tmp_path / "segments").iterdir())) == 2
+
+
+def locks_of_mine(path: Path) -> list[str]:
+    """The kinds of locks that this process has on a file."""
+    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    end = f":{path.stat().st_ino}"
+    return [fields[3] for fields in locks if fields[4] == str(os.getpid()) and fields[5].endswith(end)]
+
+
+def test_the_index_stays_locked_against_programs_that_think_they_are_the_last(tmp_path: Path) -> None:
+    async def hold(store: EmbeddedStore) -> None:
+        await put(store, message(1))
+        await store.read(lambda reader: reader.only_domain())
+        assert locks_of_mine(tmp_path / "index.db") == ["READ"], "something opened and closed the index beside SQLite"
+
+    run(hold, tmp_path)
+
+
+class HeldSync(Volume):
+    """Syncs wait until they are let through."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def sync(self, fd: int) -> None:
+        self.gate.wait()
+        super().sync(fd)
+
+
+class CountedSync(Volume):
+    """Notes which files were synced."""
+
+    def __init__(self) -> None:
+        self.synced: list[int] = []
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        self.synced.append(os.fstat(fd).st_ino)
+
+
+def test_a_content_that_another_process_has_not_synced_yet_is_synced_by_who_names_it(tmp_path: Path) -> None:
+    held, counted = HeldSync(), CountedSync()
+
+    async def both(first: EmbeddedStore) -> None:
+        await put(first, message(1))
+        second = EmbeddedStore(tmp_path, settings=SMALL, volume=counted)
+        held.gate.clear()
+        slow = asyncio.ensure_future(put(first, message(2)))
+        try:
+            while len(contents(second)) < 2:  # noqa: ASYNC110 - committed by the other's thread, and nobody tells
+                await asyncio.sleep(0)
+            counted.synced.clear()
+            await put(second, message(2))
+            assert not slow.done()
+            assert counted.synced == [(tmp_path / "segments" / "00000001.seg").stat().st_ino]
+        finally:
+            held.gate.set()
+        await slow
+        second.close()
+
+    run(both, tmp_path, volume=held)
 
 
 def test_nothing_runs_in_the_background_while_nobody_listens(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ DIFFERENT: dict[str, dict[str, str]] = {
         "thirdparty/012.eml": "a boundary that is folded",
     },
     "body": {
-        "attachment_emails/attachment_message_rfc822_inline_image.eml": "white space before line ends (RFC 2045 section 6.7 rule 3)",
+        "attachment_emails/attachment_message_rfc822_inline_image.eml": "white space before a line end (RFC 2045 section 6.7)",
         "plain_emails/raw_email_incorrect_header.eml": "the oracle ends a header at its first broken line",
         "rfc2822/example13.eml": "the oracle ends a header at its first broken line",
         "thirdparty/015.eml": "the oracle ends a header at its first broken line",

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transport_echo import LOOPS, certificate_in
+from tests.unit.transport.transport_echo import LOOPS, certificate_in
 
 WARM, CONNECTIONS = 1000, 1000
 PLAIN_BAR, TLS_BAR = 8192, 32768
@@ -14,7 +14,7 @@ SERVER = """
 import gc, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from transport_echo import *
+from tests.unit.transport.transport_echo import *
 from postwren.transport.tls import ServerTls
 
 def pss():
@@ -73,7 +73,7 @@ sys.stdin.readline()
 
 def measure(loop: str, folder: Path | None) -> int:
     here = Path(__file__).parent
-    paths = [str(here), str(here.parents[2] / "src")]
+    paths = [str(here.parents[2]), str(here.parents[2] / "src")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     directory = "" if folder is None else str(folder)
     certificate = "" if folder is None else str(folder / "certificate.pem")

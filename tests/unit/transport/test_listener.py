@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transport_echo import LOOPS, Caller, Clock, Stage, run
+from tests.unit.transport.transport_echo import LOOPS, Caller, Clock, Stage, run
 
 from postwren.transport.limit import Admission, Caps
 from postwren.transport.listener import Listener
@@ -116,7 +116,7 @@ def test_closing_ends_after_the_grace_whatever_happens(loop: str) -> None:
 OUT_OF_DESCRIPTORS = """
 import asyncio, logging, resource, socket, sys
 sys.path[:0] = sys.argv[2:]
-from transport_echo import Stage, run
+from tests.unit.transport.transport_echo import Stage, run
 logging.disable(logging.CRITICAL)  # asyncio reports every refused accept
 
 async def work():
@@ -153,6 +153,6 @@ run(sys.argv[1], work())
 @each_loop
 def test_out_of_file_descriptors_it_goes_on_afterwards(loop: str) -> None:
     here = Path(__file__).parent
-    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, loop, str(here), str(here.parents[2] / "src")]
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, loop, str(here.parents[2]), str(here.parents[2] / "src")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "survived\n", done.stderr

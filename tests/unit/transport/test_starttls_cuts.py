@@ -6,7 +6,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transport_echo import EchoSession, certificate_in
+from tests.unit.transport.transport_echo import EchoSession, certificate_in
 
 from postwren.transport.deadline import Watch
 from postwren.transport.link import Link, LinkConfig
@@ -101,6 +101,12 @@ def test_a01_at_every_single_cut(sides: tuple[ServerTls, ClientTls], injected: b
     for cut in range(1, 40):
         session = attack(sides, injected, [cut], suspends)
         assert not any(b"E" in event and event != b"STARTTLS" and event != b"INJECTED" for event in session.handled)
+
+
+def test_a01_what_comes_while_starttls_is_worked_on_is_refused_in_the_protocol(sides: tuple[ServerTls, ClientTls]) -> None:
+    session = attack(sides, b"EVIL\r\n", [10], suspends=True)
+    assert session.handled == [b"STARTTLS", b"INJECTED"]
+    assert session.link.tls is None
 
 
 @pytest.mark.parametrize("cut", [*range(1, 11), 12, 20])

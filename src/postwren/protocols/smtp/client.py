@@ -137,6 +137,25 @@ _NO_EHLO: Final = frozenset((500, 501, 502, 504, 550))
 class ClientConnection:
     """One connection to a server."""
 
+    __slots__ = (
+        "_awaits_tls",
+        "_body",
+        "_broken",
+        "_buffer",
+        "_check",
+        "_eof",
+        "_expected",
+        "_is_over",
+        "_limits",
+        "_out",
+        "_pipelining",
+        "_queue",
+        "_recipients",
+        "_replies",
+        "_state",
+        "_variant",
+    )
+
     def __init__(self, limits: Limits = Limits(), variant: Variant = SMTP) -> None:  # noqa: B008  # frozen
         self._limits = limits
         self._variant = variant

@@ -58,7 +58,9 @@ class DataReader:
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
         """(octets of the message, None), or (octets, what follows the end of data). After a fault the octets are b""."""
         data = self._held + data
-        end = data.find(_END)
+        dot = data.find(b"\r\n.")  # mostly the first dot at the beginning of a line is the end
+        is_stuffed = dot >= 0 and not data.startswith(_END, dot)
+        end = data.find(_END, dot) if is_stuffed else dot
         rest: bytes | None = None
         if end >= 0:
             rest = data[end + 5 :]
@@ -69,7 +71,7 @@ class DataReader:
         # `octets` never ends inside a CRLF and begins at or behind one: the counts of the piece stand for themselves.
         if not octets or not self._check.feed(octets):
             return b"", rest
-        if b"\r\n." in octets:
+        if is_stuffed:
             octets = octets.replace(b"\r\n.", b"\r\n")
         if self._skip:
             octets = octets[self._skip :]

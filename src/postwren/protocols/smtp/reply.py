@@ -5,7 +5,7 @@ above, one reply stays one reply (A-22).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from postwren.wire.errors import LocalProtocolError
@@ -23,11 +23,13 @@ class Reply:
     code: int
     enhanced: str
     lines: tuple[str, ...]
+    _wire: bytes = field(repr=False, compare=False)
 
     def __init__(self, code: int, enhanced: str, *lines: str) -> None:
         object.__setattr__(self, "code", code)
         object.__setattr__(self, "enhanced", enhanced)
         object.__setattr__(self, "lines", lines)
+        object.__setattr__(self, "_wire", b"")
 
     @property
     def is_positive(self) -> bool:
@@ -36,12 +38,15 @@ class Reply:
 
     def format(self) -> bytes:
         """For the wire, with CRLF."""
+        if self._wire:
+            return self._wire
         prefix = f"{self.enhanced} " if self.enhanced else ""
         last = len(self.lines) - 1
         text = "".join(f"{self.code}{' ' if number == last else '-'}{prefix}{line}\r\n" for number, line in enumerate(self.lines))
         if text.count("\n") != last + 1 or text.count("\r") != last + 1:
             raise LocalProtocolError("a line break inside a reply")
-        return text.encode()
+        object.__setattr__(self, "_wire", text.encode())
+        return self._wire
 
 
 class ReplyInvalid(Exception):

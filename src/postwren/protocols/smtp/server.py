@@ -121,6 +121,36 @@ _TLS_HANDSHAKE: Final = b"\x16"
 class ServerConnection:
     """One connection. `hostname` is how we greet; `extensions` is what may be offered."""
 
+    __slots__ = (
+        "_active",
+        "_awaits_tls",
+        "_buffer",
+        "_check",
+        "_chunk",
+        "_chunk_left",
+        "_chunk_refusal",
+        "_ended",
+        "_eof",
+        "_extensions",
+        "_fatal",
+        "_fault",
+        "_hostname",
+        "_in_auth",
+        "_is_authenticated",
+        "_is_first_octet",
+        "_is_tls",
+        "_limits",
+        "_mail_params",
+        "_out",
+        "_owed",
+        "_pending",
+        "_reader",
+        "_recipients",
+        "_size",
+        "_state",
+        "_variant",
+    )
+
     def __init__(
         self,
         hostname: str,
@@ -340,17 +370,16 @@ class ServerConnection:
 
     def _check_limits(self, command: Command) -> None:
         mail = self._mail_params
-        match command:
-            case Mail() if command.params.size is not None and command.params.size > self._limits.message_size:
+        if isinstance(command, Mail):
+            if command.params.size is not None and command.params.size > self._limits.message_size:
                 raise CommandFault(MESSAGE_TOO_BIG)
-            case Rcpt() if self._recipients >= self.recipient_limit:
+        elif isinstance(command, Rcpt):
+            if self._recipients >= self.recipient_limit:
                 raise CommandFault(TOO_MANY_RECIPIENTS)
-            case Rcpt() if not (is_ascii(command.forward_path) or (mail and mail.params.smtputf8)):
+            if not (is_ascii(command.forward_path) or (mail and mail.params.smtputf8)):
                 raise CommandFault(NEEDS_SMTPUTF8)
-            case Data() if mail is not None and mail.params.body is Body.BINARY:
-                raise CommandFault(BINARY_NEEDS_CHUNKS)
-            case _:
-                pass
+        elif isinstance(command, Data) and mail is not None and mail.params.body is Body.BINARY:
+            raise CommandFault(BINARY_NEEDS_CHUNKS)
 
     def _answered(self, command: Command, reply: Reply) -> None:
         kind = type(command)
@@ -361,7 +390,9 @@ class ServerConnection:
         if kind is StartTls:
             self._awaits_tls = True
             return
-        self._state = AFTER_ANSWER.get(kind, {}).get(self._state, self._state)
+        leads = AFTER_ANSWER.get(kind)
+        if leads is not None:
+            self._state = leads.get(self._state, self._state)
         if isinstance(command, Mail):
             self._reset()
             self._mail_params = command

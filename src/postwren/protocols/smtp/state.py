@@ -47,6 +47,8 @@ class State(enum.Enum):
     CHUNKS_FAILED = "chunks failed"  # RFC 3030 2: indeterminate; only RSET, a hello or QUIT leads out
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # members are single: the tables need not hash their names
+
 
 _ALWAYS: Final[frozenset[type[Command]]] = frozenset((Ehlo, Helo, Lhlo, Rset, Noop, Quit, Help, Vrfy, Expn))
 

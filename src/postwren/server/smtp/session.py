@@ -72,6 +72,24 @@ log = logging.getLogger("postwren.smtp")
 class SmtpSession:
     """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970."""
 
+    __slots__ = (
+        "_authenticator",
+        "_envelope",
+        "_errors",
+        "_exchange",
+        "_has_recipient",
+        "_hello",
+        "_is_closed",
+        "_link",
+        "_login",
+        "_now",
+        "_protocol",
+        "_reception",
+        "_settings",
+        "_store",
+        "core",
+    )
+
     def __init__(
         self, settings: SmtpSettings, store: Store, authenticator: Authenticator | None, now: Callable[[], float]
     ) -> None:
