@@ -60,7 +60,7 @@ class LoopbackLink:
         self._pump()
 
     def flush(self) -> None:
-        self._flush()
+        self._pump()
 
     def close(self) -> None:
         self._wants_close = True

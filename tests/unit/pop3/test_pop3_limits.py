@@ -16,7 +16,7 @@ from postwren.protocols.pop3.client import (
 )
 from postwren.protocols.pop3.command import Auth, Capa, Fault, Noop, Pass, Quit, Stat, Uidl, User
 from postwren.protocols.pop3.limits import Limits
-from postwren.protocols.pop3.reply import Challenge, ok
+from postwren.protocols.pop3.reply import Challenge, err, ok
 from postwren.protocols.pop3.server import AuthAborted, AuthResponse, CommandRejected, PeerDropped, ServerConnection
 from postwren.wire.core import NEED_DATA
 from postwren.wire.secret import Secret
@@ -159,3 +159,13 @@ def test_a_listing_has_its_limit(more: int) -> None:
     found = heard(core, b"+OK\r\n" + b"1 x\r\n" * (3000 + more) + b".\r\n")
     assert (ServerFault(Flaw.LISTING_TOO_LONG) in found) is bool(more)
     assert isinstance(found[-1], ServerClosed)
+
+
+def test_nothing_is_kept_behind_quit_or_a_refused_greeting() -> None:
+    """Found by fuzzing: what came in the same read stayed in memory as long as the connection."""
+    server = greeted()
+    assert events(server, b"QUIT\r\n" + b"x" * 100_000) == [Quit()]
+    assert len(server._buffer) == 0
+    refused = ClientConnection()
+    assert heard(refused, b"-ERR no\r\n" + b"x" * 100_000) == [Greeting(err("no")), ServerClosed(())]
+    assert len(refused._buffer) == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import OpenStore
 from tests.scripts.pop3_world import ManualClock, Pop3World, say
 
-from postwren.mailstore.errors import BodyCorrupt
+from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import BodyRef, Mailbox
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.maildrop import open_maildrop
@@ -162,6 +162,52 @@ def test_a_large_damaged_message_never_looks_whole(open_each_store: OpenStore) -
             assert out == [b"-ERR [SYS/PERM] the message is damaged in the store\r\n"]
 
     play(open_each_store, story)
+
+
+class Moved(MemoryStore):
+    """A store whose housekeeper moved every message: the places that sessions remember are gone."""
+
+    gone: frozenset[int] = frozenset()
+
+    def _look(self, ref: BodyRef) -> BodyRef:
+        if ref.segment in self.gone:
+            raise MessageGone
+        return ref
+
+    def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
+        return super().read_body(self._look(ref), offset, length)
+
+    def body_pieces(self, ref: BodyRef) -> Iterator[bytes]:
+        return super().body_pieces(self._look(ref))
+
+    def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
+        return super().read_window(self._look(ref), length)
+
+
+def test_a_message_whose_octets_were_moved_is_found_again() -> None:
+    async def story(world: Pop3World) -> None:
+        store = world.store
+        assert isinstance(store, Moved)
+        large = b"Subject: large\r\n\r\n" + b"x" * 300_000 + b"\r\n"
+        for body in (*bodies_of(2), large):
+            await world.message(body)
+        link = await world.logged_in()
+        drop = link.session._maildrop.view.drop  # type: ignore[attr-defined]
+        drop._segments = (77, 77, 77)
+        store.gone = frozenset({77})
+        answers = await say(link, "RETR 1", "RETR 2", "TOP 3 0", "RETR 3")
+        assert [line for line in answers if line.startswith(("Subject", "-ERR"))] == [
+            "Subject: 0",
+            "Subject: 1",
+            "Subject: large",
+            "Subject: large",
+        ]
+        await world.message(b"")  # what is not to be found is refused before anything is said
+        store.gone = frozenset(range(100))
+        assert await say(link, "RETR 1", "RETR 3") == ["-ERR the message was removed meanwhile"] * 2
+        store.gone = frozenset()
+
+    play(Moved, story)
 
 
 # -- listings
