@@ -110,6 +110,12 @@ class Sender(_Lines):
     def send(self, message: bytes, *recipients: str, reverse_path: str = "sender@example.com") -> list[bytes]:
         """One transaction; the final replies (one, or one a recipient with LMTP). Raises Refused for anything negative
         before them; the final replies themselves are returned as they are."""
+        self.envelope(message, recipients, reverse_path)
+        self.content(message)
+        return [self.reply() for _ in (recipients if self.is_lmtp else [1])]
+
+    def envelope(self, message: bytes, recipients: Iterable[str], reverse_path: str = "sender@example.com") -> None:
+        """Up to the 354."""
         eight = b" BODY=8BITMIME" if not message.isascii() else b""
         self.sock.sendall(b"MAIL FROM:<%s>%s\r\n" % (reverse_path.encode(), eight))
         self._expect(b"2")
@@ -118,9 +124,11 @@ class Sender(_Lines):
             self._expect(b"2")
         self.sock.sendall(b"DATA\r\n")
         self._expect(b"3")
+
+    def content(self, message: bytes) -> None:
+        """From the first octet to the dot; the replies are the caller's to read."""
         stuffed = (b"." if message.startswith(b".") else b"") + message.replace(b"\r\n.", b"\r\n..")
         self.sock.sendall(stuffed + b".\r\n")
-        return [self.reply() for _ in (recipients if self.is_lmtp else [1])]
 
     def reset(self) -> None:
         self.sock.sendall(b"RSET\r\n")

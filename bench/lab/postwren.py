@@ -72,12 +72,21 @@ class Postwren:
         """Run the server; returns the seconds until it was ready."""
         begun = time.monotonic()
         mark = self.log.stat().st_size if self.log.exists() else 0
+        self._spawn()
+        until(lambda: self._is_ready(mark), 30, f"the server prints ready (its log: {self.log})")
+        return time.monotonic() - begun
+
+    def start_and_kill(self, seconds: float) -> None:
+        """A start that is cut short."""
+        self._spawn()
+        time.sleep(seconds)
+        self.kill()
+
+    def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command("serve", "--dev", "--port-base", str(self.base)), stdout=log, stderr=log, env=self._environment
             )
-        until(lambda: self._is_ready(mark), 30, f"the server prints ready (its log: {self.log})")
-        return time.monotonic() - begun
 
     def _is_ready(self, mark: int) -> bool:
         assert self.process is not None

@@ -101,6 +101,7 @@ password = pass
 {ca}
 [destination]
 type = MDA_external
+allow_root_commands = true
 path = {store}
 [options]
 delete = true
@@ -120,7 +121,9 @@ def test_getmail6(house: House, corpus: Corpus, security: str, program: Find, tm
     port, ca = (house.pop3s, f"ca_certs = {house.certificate}") if security == "tls" else (house.pop3, "")
     rc = tmp_path / "getmailrc"
     rc.write_text(GETMAIL.format(kind=kind, port=port, login=login, ca=ca, store=storing(tmp_path)))
-    check_lf_client(house, login, corpus, tmp_path, [program("getmail"), "--getmaildir", str(tmp_path), "--rcfile", str(rc)])
+    command = [program("getmail"), "--getmaildir", str(tmp_path), "--rcfile", str(rc)]
+    # it takes every message through Python's email package, which does not give all of them back as they were
+    check_lf_client(house, login, corpus, tmp_path, command, least_exact=0.4)
 
 
 MPOP = """
@@ -168,12 +171,20 @@ def test_a_message_of_100_megabytes(house: House, security: str, huge: bytes, pr
     assert house.count(login) == 0
 
 
-def check_lf_client(house: House, login: str, corpus: Corpus, folder: Path, command: list[str], loosely: float = 0) -> None:
+def check_lf_client(
+    house: House,
+    login: str,
+    corpus: Corpus,
+    folder: Path,
+    command: list[str],
+    loosely: float = 0,
+    least_exact: float = 1,
+) -> None:
     """Deliver, run the client, compare what its MDA stored."""
     house.deliver(login, corpus.sendable)
     run(command, HOME=str(folder), FETCHMAILHOME=str(folder))
     stored = [with_crlf(path.read_bytes()) for path in (folder / "stored").iterdir()]
-    each_once(stored, corpus.sendable, loosely)
+    each_once(stored, corpus.sendable, loosely, least_exact)
     assert house.count(login) == 0
 
 

@@ -87,8 +87,8 @@ class Reader(Protocol):
         """What can be brought back (email_id not None), ascending by (mailbox, uid)."""
 
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
-        """The feed above `since`, ascending. The changes of one ModSeq come together, beyond `limit` if need be: so the
-        last one's ModSeq is where to go on."""
+        """The feed above `since`, ascending. The changes of one ModSeq happened at once: they come together, beyond
+        `limit` if need be, in no particular order. The last one's ModSeq is where to go on."""
 
     def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
         """The flags of an interned set (KeyError where there is no such id)."""

@@ -179,8 +179,12 @@ class _Reader:
     def _add_bare(self, words: list[_Token], has_at: bool) -> None:
         if not words:
             return
-        local, host = _split_at(words) if has_at else (_phrase(words), b"")
-        self.found.append(ImapAddress(self._comment or None, None, local, host))
+        if not has_at:
+            self.found.append(ImapAddress(self._comment or None, None, _phrase(words), b""))
+            return
+        before, address, behind = _single_out(words)
+        local, host = _split_at(address)
+        self.found.append(ImapAddress(_phrase(before + behind) or self._comment or None, None, local, host))
 
 
 def _ends_in_pair(text: bytes) -> bool:
@@ -195,6 +199,27 @@ def _is_at(token: _Token) -> bool:
 
 def _phrase(words: list[_Token]) -> bytes:
     return b"".join((b" " if token.spaced else b"") + token.text for token in words).strip()
+
+
+def _single_out(words: list[_Token]) -> tuple[list[_Token], list[_Token], list[_Token]]:
+    """What stands before the address, the address around the last "@", and what stands behind: it ends at white space that is not
+    beside a dot or an "@", so that `Ann Lee ann@example.org` keeps its name."""
+    at = max(index for index, token in enumerate(words) if _is_at(token))
+    first = max(at - 1, 0)
+    while first > 0 and not _is_gap(words, first):
+        first -= 1
+    behind = at + 2
+    while behind < len(words) and not _is_gap(words, behind):
+        behind += 1
+    return words[:first], words[first:behind], words[behind:]
+
+
+def _is_gap(words: list[_Token], index: int) -> bool:
+    return words[index].spaced and not _is_joint(words[index]) and not _is_joint(words[index - 1])
+
+
+def _is_joint(token: _Token) -> bool:
+    return token.text == b"." or _is_at(token)
 
 
 def _split_at(words: list[_Token]) -> tuple[bytes, bytes]:

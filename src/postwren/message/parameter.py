@@ -78,7 +78,7 @@ def find_parameter(parameters: tuple[Parameter, ...], name: bytes) -> bytes | No
 
 
 def _parameters(value: bytes, at: int) -> tuple[Parameter, ...]:
-    if b";" not in value:
+    if b"=" not in value:
         return ()
     plain: dict[bytes, bytes] = {}
     sections: dict[bytes, dict[int, tuple[bytes, bool]]] = {}

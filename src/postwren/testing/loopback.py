@@ -59,6 +59,9 @@ class LoopbackLink:
         self._free.set()
         self._pump()
 
+    def flush(self) -> None:
+        self._pump()
+
     def close(self) -> None:
         self._wants_close = True
 

@@ -149,6 +149,10 @@ class Link(asyncio.Protocol):
         self._waits = False
         self._pump()
 
+    def flush(self) -> None:
+        self._is_hungry = False  # what was sent may have given the core something to tell
+        self._pump()
+
     def close(self) -> None:
         self._wants_close = True
 
@@ -263,14 +267,10 @@ class Link(asyncio.Protocol):
         return self._channel is not None and self._channel.info is None
 
     def _negotiate(self) -> None:
-        """Begin TLS; octets that came in the clear and that the core never saw are the handshake's to judge (A-01)."""
         assert self._config.tls is not None
         self._wants_tls = False
-        self._channel = self._outflow.channel = channel = self._config.tls.channel()
-        early, self._held, self._held_size = self._held, None, 0
-        self._outflow.write_octets(channel.to_send())
-        if early and (plain := self._decrypt(channel, b"".join(early))):
-            self._held, self._held_size = [plain], len(plain)
+        self._channel = self._outflow.channel = self._config.tls.channel()
+        self._outflow.write_octets(self._channel.to_send())
 
     def _decrypt(self, channel: TlsChannel, data: bytes) -> bytes:
         was_negotiating = channel.info is None
@@ -286,6 +286,7 @@ class Link(asyncio.Protocol):
             if self._session is None:
                 self._open()
             else:
+                self._is_hungry = False
                 self._call(self._session.tls_started, channel.info)
         return plain
 
@@ -302,7 +303,7 @@ class Link(asyncio.Protocol):
         """What the session queued before `start_tls` still goes in the clear."""
         self._collect(core)
         if self._outflow.later is None:
-            self._flush()
+            self._write_now()
             self._negotiate()
 
     # -- the session
@@ -378,7 +379,7 @@ class Link(asyncio.Protocol):
                 self._fail(error)
             self._collect(self._session.core)
             if not self._outflow.is_full:
-                self._flush()
+                self._write_now()
             self._settle(self._session)
         finally:
             self._is_pumping = False
@@ -388,17 +389,18 @@ class Link(asyncio.Protocol):
         count = 0
         outflow = self._outflow
         while not (self._waits or self._wants_close or outflow.is_full or outflow.later is not None or self._is_negotiating()):
-            if self._wants_tls:
-                self._start_tls(core)
-                continue
             if count == EVENTS_AT_ONCE:
                 self._yield()
                 return
             event = NEED_DATA if self._is_hungry else core.next_event()
             if event is NEED_DATA:
-                if not self._feed(core):
-                    self._is_hungry = True
+                if self._feed(core):
+                    continue
+                self._is_hungry = True
+                if not self._wants_tls:
                     return
+                # Only now: whatever came in the clear behind STARTTLS was the core's to judge, and it had its say (A-01).
+                self._start_tls(core)
                 continue
             count += 1
             self._events += 1
@@ -462,7 +464,7 @@ class Link(asyncio.Protocol):
     def _finish(self) -> None:
         if self._transport.is_closing():
             return
-        self._flush()
+        self._write_now()
         if self._channel is not None:
             self._outflow.write_octets(self._channel.end())
         self._transport.close()
@@ -483,7 +485,7 @@ class Link(asyncio.Protocol):
         except (BodyFailed, TlsFault) as fault:
             self._cannot_write(fault)
 
-    def _flush(self) -> None:
+    def _write_now(self) -> None:
         try:
             self._outflow.flush()
         except TlsFault as fault:

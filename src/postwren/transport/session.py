@@ -62,11 +62,14 @@ class LinkControl(Protocol):
         """Whether TLS is configured here and not yet on."""
 
     def start_tls(self) -> None:
-        """After the handler returned: write what is pending in the clear, then negotiate TLS. Success calls
-        `session.tls_started`, failure ends in `session.closed`."""
+        """After the handler returned: let the core judge what came in the clear behind the command, write what is pending in
+        the clear, then negotiate TLS. Success calls `session.tls_started`, failure ends in `session.closed`."""
 
     def resume(self) -> None:
         """End the wait of a handler that returned `SUSPENDED`."""
+
+    def flush(self) -> None:
+        """Write what was queued outside of a handler: a client's command, news for a peer that idles."""
 
     def close(self) -> None:
         """After the handler returned: write what is pending, then close."""

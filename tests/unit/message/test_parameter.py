@@ -32,6 +32,7 @@ CASES: list[tuple[str, str, dict[str, str]]] = [
     ("a/b (c;d=e); n=1", "a/b", {"n": "1"}),
     ("a/b; (((((", "a/b", {}),
     ("a/b; =x; n=1", "a/b", {"n": "1"}),
+    ("a/b n=1", "a/b", {"n": "1"}),  # the semicolon was forgotten
     ("text", "text/plain", {}),
     ("text; charset=utf-8", "text/plain", {"charset": "utf-8"}),
     ('"text/html"; charset=x', "text/html", {"charset": "x"}),

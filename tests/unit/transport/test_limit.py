@@ -1,7 +1,7 @@
 """Caps on connections, at n and n + 1."""
 
 import pytest
-from transport_echo import Clock
+from tests.unit.transport.transport_echo import Clock
 
 from postwren.transport.limit import LARGEST_TABLE, Admission, Caps, Refusal
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from transport_echo import LOOPS, Caller, Stage, pieces, received, run, until
+from tests.unit.transport.transport_echo import LOOPS, Caller, Stage, pieces, received, run, until
 
 from postwren.transport.deadline import Patience
 

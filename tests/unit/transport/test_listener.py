@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transport_echo import LOOPS, Caller, Clock, Stage, run
+from tests.unit.transport.transport_echo import LOOPS, Caller, Clock, Stage, run
 
 from postwren.transport.limit import Admission, Caps
 from postwren.transport.listener import Listener
@@ -116,7 +116,7 @@ def test_closing_ends_after_the_grace_whatever_happens(loop: str) -> None:
 OUT_OF_DESCRIPTORS = """
 import asyncio, logging, resource, socket, sys
 sys.path[:0] = sys.argv[2:]
-from transport_echo import Stage, run
+from tests.unit.transport.transport_echo import Stage, run
 logging.disable(logging.CRITICAL)  # asyncio reports every refused accept
 
 async def work():

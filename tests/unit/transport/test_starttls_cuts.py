@@ -6,7 +6,7 @@ import itertools
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transport_echo import EchoSession, certificate_in
+from tests.unit.transport.transport_echo import EchoSession, certificate_in
 
 from postwren.transport.deadline import Watch
 from postwren.transport.link import Link, LinkConfig

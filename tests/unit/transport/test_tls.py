@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transport_echo import LOOPS, NOW, Caller, EchoSession, Stage, certificate_in, client_context, pieces, received, run, until
+from tests.unit.transport.transport_echo import (
+    LOOPS,
+    NOW,
+    Caller,
+    EchoSession,
+    Stage,
+    certificate_in,
+    client_context,
+    pieces,
+    received,
+    run,
+    until,
+)
 
 from postwren.transport.certificate import certificate_names, development_certificate, name_is_covered, server_end_point
 from postwren.transport.dial import dial
@@ -342,16 +354,16 @@ def test_a_caller_may_start_tls(loop: str, folder: Path) -> None:
 
 
 async def upgrade(session: ClientSession) -> None:
-    """Drive the client's half by hand: its link has no public way to write but its core."""
-    link: Any = session.link
+    """Drive the client's half by hand."""
+    link = session.link
     session.say(b"STARTTLS")
-    link._pump()
+    link.flush()
     assert await session.heard_line() == b"go ahead"
     link.start_tls()
-    link._pump()
+    link.flush()
     await until(lambda: link.tls is not None)
     session.say(b"inside")
-    link._pump()
+    link.flush()
     assert await session.heard_line() == b"inside"
 
 

@@ -1,7 +1,7 @@
 """Accounts: logins, credentials and the addresses that reach them.
 
 A login is an address (RFC 5321 section 4.1.2) in its canonical form: the domain in lower case and A-labels
-(RFC 5891), the local part NFC and in lower case, because nobody here may be Ann beside ann. Addresses are kept in
+(RFC 5890), the local part NFC and in lower case, because nobody here may be Ann beside ann. Addresses are kept in
 the same form. A UIDVALIDITY that was used under a login that is created again is never used again (D-33).
 """
 
@@ -183,7 +183,7 @@ def _login_address(login: str) -> Address:
 
 
 def _ascii_domain(domain: str) -> str | None:
-    """A-labels of a domain (RFC 5891, UTS 46), or None when it is none."""
+    """A-labels of a domain (RFC 5890, UTS 46), or None when it is none."""
     if len(domain) > LIMITS.domain:
         return None
     try:

@@ -36,7 +36,8 @@ class Delivered(NamedTuple):
 
 
 def deliver(targets: Sequence[Target], body: NewBody, now: int) -> Unit[list[Delivered]]:
-    """One entry a target, in order. Raises OverQuota or NoSuchAccount: then nobody got it."""
+    """One entry a target, in order. Raises OverQuota or NoSuchAccount: then nobody got it. What an account is refused for
+    is found before anything is written for it: a unit that consists of several deliveries may catch it and go on."""
 
     def unit(tx: Transaction) -> list[Delivered]:
         return [_deliver_one(tx, target, body, now) for target in targets]

@@ -97,7 +97,7 @@ def subscribe(account_id: AccountId, mailbox_id: MailboxId, is_subscribed: bool)
 
 
 def set_special_use(account_id: AccountId, mailbox_id: MailboxId, special_use: SpecialUse | None) -> Unit[None]:
-    """Say what the mailbox is for (RFC 6154); one mailbox a use (RFC 8621 section 2 needs it)."""
+    """Say what the mailbox is for (RFC 6154); one mailbox a use (JMAP needs it)."""
 
     def unit(tx: Transaction) -> None:
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)

@@ -21,7 +21,7 @@ MAPPED: Final = 256 << 20
 
 def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Connection:
     """A connection for one thread."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # SQLite gives its other files the same mode
+    _create(path)
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=200)
     connection.set_busy_timeout(int(lock_seconds * 1000))
     connection.execute(f"PRAGMA page_size = {PAGE}")
@@ -31,6 +31,16 @@ def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Con
     connection.execute(f"PRAGMA mmap_size = {MAPPED}").fetchall()
     connection.wal_autocheckpoint(0)
     return connection
+
+
+def _create(path: Path) -> None:
+    """With this mode, which SQLite then gives its other files. An index that exists is never opened here: closing it would drop
+    the locks (POSIX) of this process's connections, and another process's last one would then remove the log under them."""
+    if not path.exists():
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return  # another process was faster
 
 
 @contextmanager

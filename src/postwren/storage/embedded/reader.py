@@ -194,7 +194,10 @@ class EmbeddedReader:
         return list(map(Expunged._make, self._rows(sql, account_id, mailbox_id)))
 
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
-        sql = "SELECT * FROM change WHERE account_id = ? AND modseq {} ORDER BY modseq, kind, mailbox_id, uid_lo LIMIT ?"
+        sql = (
+            "SELECT account_id, modseq, kind, mailbox_id, uid_lo, uid_hi FROM change WHERE account_id = ? AND modseq {}"
+            " ORDER BY modseq, part LIMIT ?"
+        )
         rows = self._rows(sql.format("> ?"), account_id, since, limit)
         if rows and len(rows) == limit:  # the changes of one ModSeq come together
             last = rows[-1][1]

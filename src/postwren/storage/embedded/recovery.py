@@ -133,8 +133,8 @@ def remove_entries(connection: apsw.Connection, account_id: int, mailbox_id: int
     connection.execute(f"DELETE FROM entry {where}", key)  # noqa: S608 - `where` is above
     for _, email_id in entries:
         connection.execute("UPDATE email SET refs = refs - 1 WHERE account_id = ? AND email_id = ?", (account_id, email_id))
-    change = (account_id, modseq, ChangeKind.EXPUNGED, mailbox_id, lo, hi)
-    connection.execute("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?)", change)
+    change = (account_id, modseq, 0, ChangeKind.EXPUNGED, mailbox_id, lo, hi)
+    connection.execute("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", change)
     connection.execute(
         "UPDATE mailbox SET highestmodseq = ? WHERE account_id = ? AND mailbox_id = ?", (modseq, account_id, mailbox_id)
     )

@@ -127,11 +127,12 @@ CREATE INDEX expunged_kept ON expunged (account_id, expunged) WHERE email_id IS 
 CREATE TABLE change (
     account_id INTEGER NOT NULL,
     modseq INTEGER NOT NULL,
+    part INTEGER NOT NULL,      -- the order of what one unit of work did
     kind INTEGER NOT NULL,
     mailbox_id INTEGER NOT NULL,
     uid_lo INTEGER NOT NULL,
     uid_hi INTEGER NOT NULL,
-    PRIMARY KEY (account_id, modseq, kind, mailbox_id, uid_lo)
+    PRIMARY KEY (account_id, modseq, part)
 ) WITHOUT ROWID;
 
 CREATE TABLE flagset (

@@ -22,7 +22,7 @@ __all__ = ["EmbeddedTransaction"]
 OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "account")
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
-    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 6))
+    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
 
 
@@ -248,7 +248,8 @@ class EmbeddedTransaction(EmbeddedReader):
         return flagset_id
 
     def insert_changes(self, changes: Sequence[Change]) -> None:
-        self._insert_rows("change", changes)
+        rows = [(c.account_id, c.modseq, part, *c[2:]) for part, c in enumerate(changes, len(self.changed))]
+        self._insert_rows("change", rows)
         self.changed.extend(changes)
 
     # -- housekeeping

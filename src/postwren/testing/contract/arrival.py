@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from postwren.mailstore.errors import NoSuchAccount, NoSuchMailbox, OverQuota
+from postwren.mailstore.port import Transaction
 from postwren.mailstore.service.append import NewMessage, append
 from postwren.mailstore.service.deliver import Delivered, Target, deliver
 from postwren.terms import AccountId, MailboxId
@@ -73,6 +74,27 @@ class ArrivalContract:
             await scene.deliver_to([Target(ann.account_id), Target(AccountId(999))], b"hello\r\n")
         assert dump(scene.reader, ann.account_id) == before
         assert scene.uids(ben) == []
+
+    @story
+    async def test_d20_a_refused_target_leaves_the_others_of_its_unit_their_copies(self, scene: Scene) -> None:
+        ann, ben = await scene.account(), await scene.account("ben@example.org", quota=5)
+        before = dump(scene.reader, ben.account_id)
+        body = scene.body(b"too long\r\n")
+        accounts = (ben.account_id, ann.account_id, AccountId(999))
+
+        def unit(tx: Transaction) -> list[type[Exception] | None]:
+            outcomes: list[type[Exception] | None] = []
+            for account_id in accounts:
+                try:
+                    deliver([Target(account_id)], body, scene.now)(tx)
+                    outcomes.append(None)
+                except (OverQuota, NoSuchAccount) as error:
+                    outcomes.append(type(error))
+            return outcomes
+
+        assert await scene.perform(unit, [body]) == [OverQuota, None, NoSuchAccount]
+        assert dump(scene.reader, ben.account_id) == before
+        assert scene.contents(ann) == [b"too long\r\n"]
 
     @story
     async def test_d41_parallel_arrivals_never_pass_the_quota(self, scene: Scene) -> None:

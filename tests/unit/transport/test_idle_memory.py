@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from transport_echo import LOOPS, certificate_in
+from tests.unit.transport.transport_echo import LOOPS, certificate_in
 
 WARM, CONNECTIONS = 1000, 1000
 PLAIN_BAR, TLS_BAR = 8192, 32768
@@ -14,7 +14,7 @@ SERVER = """
 import gc, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[4:]
-from transport_echo import *
+from tests.unit.transport.transport_echo import *
 from postwren.transport.tls import ServerTls
 
 def pss():
