@@ -76,7 +76,7 @@ class HeaderWatch:
     __slots__ = ("_block", "_is_over", "octets", "received_fields")
 
     def __init__(self) -> None:
-        self._block = b""
+        self._block = bytearray()
         self._is_over = False
         self.octets = 0  # so far; above HEADER_OCTETS it is no longer counted
         self.received_fields = 0
@@ -86,23 +86,26 @@ class HeaderWatch:
         if self._is_over:
             return
         searched = max(0, len(self._block) - 3)
-        block = self._block + data
+        block: bytes | bytearray = data
+        if self._block:
+            self._block += data
+            block = self._block
         end = 0 if block[:2] == b"\r\n" else block.find(b"\r\n\r\n", searched) + 2
         if end != 1:
             self._end(block[:end])
         elif len(block) > HEADER_OCTETS + 4:
             self._end(block)
-        else:
-            self._block = block
+        elif block is data:
+            self._block += data
 
     def end(self) -> None:
         """The message is over, and all of it was header."""
         if not self._is_over:
             self._end(self._block)
 
-    def _end(self, block: bytes) -> None:
+    def _end(self, block: bytes | bytearray) -> None:
         self._is_over = True
-        self._block = b""
+        self._block = bytearray()
         self.octets = len(block)
         if self.octets <= HEADER_OCTETS:
             names = b"\n" + block.lower()

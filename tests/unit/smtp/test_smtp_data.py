@@ -71,6 +71,14 @@ def test_nothing_is_handed_out_after_a_fault() -> None:
     assert reader.feed(b"\nRSET\r\n") == (b"", b"RSET\r\n")
 
 
+def test_a_bare_cr_before_a_line_end_is_seen_at_once() -> None:
+    """It was handed out once: the CR behind it was held back, and the one before it looked like the first half of a pair."""
+    reader = DataReader()
+    assert reader.feed(b"x\r\r") == (b"", None)
+    assert not reader.is_clean
+    assert reader.feed(b"\n.\r\n") == (b"", b"")
+
+
 def test_a_message_in_one_buffer_comes_in_one_piece() -> None:
     body = b"x" * 70 + b"\r\n"
     assert DataReader().feed(body * 60 + b".\r\n") == (body * 60, b"")

@@ -68,8 +68,11 @@ class DataReader:
         else:
             self._held = next((held for held in _HELD_BACK if data.endswith(held)), b"")
             octets = data[: len(data) - len(self._held)]
-        # `octets` never ends inside a CRLF and begins at or behind one: the counts of the piece stand for themselves.
-        if not octets or not self._check.feed(octets):
+        # `octets` begins and ends at no CRLF's middle: a CR at its end is bare, and one that may be whole is held back.
+        if not octets:
+            return b"", rest
+        if not self._check.feed(octets) or octets[-1] == 13:
+            self._check.is_clean = False
             return b"", rest
         if is_stuffed:
             octets = octets.replace(b"\r\n.", b"\r\n")
