@@ -1,4 +1,4 @@
-"""The judgements of the benchmark and of the laboratory: the trace of syncs, the ratio, the quarters, what counts as the message."""
+"""The judgements of benchmark and laboratory: the trace of syncs, the ratio, the quarters, what counts as the message."""
 
 import pytest
 from bench.durability import judge
