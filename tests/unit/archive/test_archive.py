@@ -1,4 +1,4 @@
-"""mbox, Maildir and single messages: what goes out comes back, octet for octet."""
+"""mbox, Maildir and single messages: what goes out comes back, octet for octet. (RFC 4155)"""
 
 import io
 import mailbox as stdlib_mailbox

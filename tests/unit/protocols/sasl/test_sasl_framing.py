@@ -1,4 +1,4 @@
-"""SASL as lines of base64 (A-29; RFC 4954 section 4, RFC 5034 section 4)."""
+"""SASL as lines of base64 (A-29; RFC 4954 section 4, RFC 5034 section 4). Base64 is that of RFC 4648 section 4."""
 
 import base64
 
