@@ -1,4 +1,5 @@
-"""Paths, parameters, commands, replies: what is parsed can be written, and is parsed alike again."""
+"""Paths, parameters, commands, replies: what is parsed can be written, and is parsed alike again. Enhanced codes are those of
+RFC 3463 and its registry (RFC 5248)."""
 
 import pytest
 from hypothesis import given

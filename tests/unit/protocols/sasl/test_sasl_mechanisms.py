@@ -1,4 +1,4 @@
-"""The mechanisms that are not SCRAM, in both roles, and the client's choice (A-63)."""
+"""The mechanisms that are not SCRAM (RFC 4505, RFC 4616, RFC 7628), in both roles, and the client's choice (A-63)."""
 
 import base64
 import json
