@@ -7,9 +7,13 @@ from typing import Final
 import pytest
 
 from postwren.mailstore.port import Store
+from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.memory import MemoryStore
 
-STORES: Final[dict[str, Callable[[Path], Store]]] = {"memory": lambda _path: MemoryStore()}
+STORES: Final[dict[str, Callable[[Path], Store]]] = {
+    "memory": lambda _path: MemoryStore(),
+    "embedded": lambda path: EmbeddedStore(path),
+}
 
 
 @pytest.fixture(params=sorted(STORES))
