@@ -2,21 +2,29 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pytest
 
 from postwren.mailstore.port import Store
-from postwren.storage.embedded import EmbeddedStore
+from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.memory import MemoryStore
+
+OpenStore: TypeAlias = Callable[[], Store]
 
 STORES: Final[dict[str, Callable[[Path], Store]]] = {
     "memory": lambda _path: MemoryStore(),
-    "embedded": lambda path: EmbeddedStore(path),
+    "embedded": lambda path: EmbeddedStore(path / "data", settings=Settings(reserve=0, segment_size=1 << 20)),
 }
 
 
-@pytest.fixture(params=sorted(STORES))
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    """Opens an empty store; call it inside a running loop, and close what it gives."""
+@pytest.fixture(params=["memory"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """Opens an empty store; call it inside a running loop, and close what it gives. Another of STORES by `indirect`."""
+    return lambda: STORES[request.param](tmp_path)
+
+
+@pytest.fixture(params=STORES)
+def open_each_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """The same on every adapter in turn, for what a session promises of its store."""
     return lambda: STORES[request.param](tmp_path)

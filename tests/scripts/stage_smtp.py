@@ -82,8 +82,8 @@ def make_settings(case: Case) -> SmtpSettings:
     settings = SmtpSettings("mx.example.org", is_lmtp=["lmtp"] in case.stage, postmaster=Address("bob", "example.org"))
     for words in case.stage:
         if words[0] == "set":
-            change: dict[str, Any] = {words[1]: int(words[2])}
-            settings = replace(settings, **change)
+            changed: dict[str, Any] = {words[1]: int(words[2])}
+            settings = replace(settings, **changed)
     return settings
 
 

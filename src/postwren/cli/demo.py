@@ -2,6 +2,7 @@
 POP3 device, and reading with the server gone. It exits with 1 when a step is not as told."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from postwren.client.conversation import Security
 from postwren.client.pop3 import Pop3Client
 from postwren.client.smtp import submit
+from postwren.terms import Address
+from postwren.wire.secret import Secret
 
 LETTER = """\
 From: Ann <ann@alpha.example>
@@ -39,10 +43,28 @@ class Host:
     password: str
     process: "subprocess.Popen[str] | None" = None
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The machine's name, as a configuration would give it."""
+        return os.environ | {"POSTWREN_HOSTNAME": self.name}
+
+    @property
+    def address(self) -> Address:
+        """Where its mail goes."""
+        local, _, domain = self.login.partition("@")
+        return Address(local, domain)
+
     def command(self, *words: str, text: str | None = None) -> str:
         """Run a `postwren` command on this host's data."""
         words = (*words, "--data", str(self.folder))
-        done = subprocess.run([sys.executable, "-m", "postwren", *words], input=text, text=True, capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "postwren", *words],
+            input=text,
+            text=True,
+            capture_output=True,
+            check=False,
+            env=self.environment,
+        )
         if done.returncode:
             raise SystemExit(f"postwren {' '.join(words)}: {done.stderr}")
         return done.stdout
@@ -52,7 +74,7 @@ class Host:
         words = ["serve", "--dev", "--data", str(self.folder), "--port-base", str(self.port_base)]
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "postwren", *words], stdout=subprocess.PIPE, stderr=log, text=True
+                [sys.executable, "-m", "postwren", *words], stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment
             )
         assert self.process.stdout
         ready = self.process.stdout.readline().strip()
@@ -98,18 +120,19 @@ async def tell_story(alpha: Host, beta: Host, device: Path) -> None:
         host.command("account", "add", host.login, "--password-stdin", text=host.password + "\n")
         story.tell(f"{host.name} is a server of its own, with the account {host.login}. {host.start()}")
     octets = LETTER.format(date=time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())).replace("\n", "\r\n").encode()
-    await submit("127.0.0.1", beta.port_base + 25, alpha.login, [beta.login], octets)
+    await submit("127.0.0.1", beta.port_base + 25, alpha.address, [beta.address], octets, security=Security.NONE, name=alpha.name)
     story.tell(f"{alpha.login}'s letter is handed to {beta.name} by SMTP; {beta.name} said 250 after its disk said yes")
-    async with Pop3Client("127.0.0.1", beta.port_base + 10) as pop3:
-        await pop3.login(beta.login, beta.password)
+    async with Pop3Client("127.0.0.1", beta.port_base + 10, security=Security.NONE) as pop3:
+        await pop3.login(beta.login, Secret(beta.password))
         count, size = await pop3.stat()
         story.tell(f"{beta.login}'s device logs in by POP3 and finds {count} message of {size} octets")
         story.expect(count == 1, "one message in the maildrop")
         (device / "letter.eml").write_bytes(await pop3.retr(1))
         await pop3.dele(1)
+        await pop3.quit()
     story.tell("the device has the message in a file of its own, deleted it on the server and said QUIT")
-    async with Pop3Client("127.0.0.1", beta.port_base + 10) as pop3:
-        await pop3.login(beta.login, beta.password)
+    async with Pop3Client("127.0.0.1", beta.port_base + 10, security=Security.NONE) as pop3:
+        await pop3.login(beta.login, Secret(beta.password))
         count, _ = await pop3.stat()
         story.tell(f"a look at {beta.name}: {count} messages in the maildrop")
         story.expect(count == 0, "an empty maildrop after QUIT")

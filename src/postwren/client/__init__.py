@@ -1,1 +1,6 @@
-"""client."""
+"""asyncio shells around the client cores: they say what a program wants said and wait for the answer; nothing is kept.
+
+conversation   a link's session whose events are awaited, with back-pressure; how to be secure
+smtp           submit one message
+pop3           a device at its maildrop
+"""

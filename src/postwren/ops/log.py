@@ -5,8 +5,11 @@ to a terminal: control and format characters are escaped, fields are cut at 256 
     log.info("accepted", extra={"fields": {"size": 4096, "peer": "192.0.2.1"}})
 """
 
+import asyncio
+import functools
 import json
 import logging
+import re
 import sys
 import time
 import unicodedata
@@ -15,12 +18,15 @@ from typing import Any, Final, TextIO
 __all__ = ["set_up_log"]
 
 LONGEST_FIELD: Final = 256
+_PLAIN: Final = re.compile(r"[!#-<>-~]{1,256}")  # needs neither escape nor quotes, nor a look at each character
 _UNSAFE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
 def set_up_log(style: str, level: str, stream: TextIO | None = None) -> None:
     """Send the log of all of postwren to `stream` (stderr) in `style` ("text" or "json")."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    logging._srcfile = None  # nobody prints where a line came from: do not look it up
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = BatchHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     root = logging.getLogger("postwren")
     root.handlers[:] = [handler]
@@ -28,12 +34,39 @@ def set_up_log(style: str, level: str, stream: TextIO | None = None) -> None:
     root.propagate = False
 
 
+class BatchHandler(logging.StreamHandler[TextIO]):
+    """Lines of one turn of the event loop leave in one write; outside of a loop, and from warnings on, at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record) + "\n")
+            if record.levelno >= logging.WARNING:
+                self.flush()
+            elif len(self._lines) == 1:
+                asyncio.get_running_loop().call_soon(self.flush)
+        except RuntimeError:  # no loop in this thread
+            self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self.stream.write("".join(lines))
+        super().flush()
+
+
 class TextFormatter(logging.Formatter):
     """2026-01-31T12:00:00Z smtp info accepted size=4096 peer=192.0.2.1"""
 
     def format(self, record: logging.LogRecord) -> str:
         words = [_stamp(record), _area(record), record.levelname.lower(), clean(record.getMessage())]
-        words += [f"{name}={_quoted(clean(value))}" for name, value in _fields(record).items()]
+        words += [f"{name}={_word(value)}" for name, value in _fields(record).items()]
         return " ".join(words) + _trace(self, record)
 
 
@@ -65,7 +98,12 @@ def clean(value: object) -> str:
     return cut if len(text) <= LONGEST_FIELD else cut + "..."
 
 
-def _quoted(text: str) -> str:
+def _word(value: object) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    text = clean(value)
     return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=') else text
 
 
@@ -78,8 +116,13 @@ def _area(record: logging.LogRecord) -> str:
     return record.name.removeprefix("postwren.")
 
 
+@functools.lru_cache(2)
+def _second(number: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(number))
+
+
 def _stamp(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

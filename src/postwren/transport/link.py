@@ -149,10 +149,6 @@ class Link(asyncio.Protocol):
         self._waits = False
         self._pump()
 
-    def flush(self) -> None:
-        self._is_hungry = False  # what was sent may have given the core something to tell
-        self._pump()
-
     def close(self) -> None:
         self._wants_close = True
 
@@ -169,7 +165,12 @@ class Link(asyncio.Protocol):
         self._account = account
         return True
 
-    # -- what a listener may ask
+    # -- what a caller or a listener may ask
+
+    def flush(self) -> None:
+        """Write what was queued outside of a handler: a client's command."""
+        self._is_hungry = False  # what was sent may have given the core something to tell
+        self._pump()
 
     def end(self) -> None:
         """The server ends: finish the command or message that is under way, then close."""

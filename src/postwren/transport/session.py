@@ -69,7 +69,7 @@ class LinkControl(Protocol):
         """End the wait of a handler that returned `SUSPENDED`."""
 
     def flush(self) -> None:
-        """Write what was queued outside of a handler: a client's command, news for a peer that idles."""
+        """Write what was queued outside of a handler: a last word to a session that gives way, news for one that idles."""
 
     def close(self) -> None:
         """After the handler returned: write what is pending, then close."""

@@ -1,5 +1,6 @@
 """The log: A-33, nothing that a peer sends can break a line or reach a terminal."""
 
+import asyncio
 import io
 import json
 import logging
@@ -35,3 +36,24 @@ def test_json_lines_parse_and_keep_numbers() -> None:
 
 def test_text_quotes_what_has_spaces() -> None:
     assert 'helo="two words" code=550' in said("text", "two words")
+
+
+def test_lines_of_one_turn_leave_in_one_write_and_none_is_lost() -> None:
+    writes: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            writes.append(text)
+            return len(text)
+
+    async def talk() -> None:
+        set_up_log("text", "info", Stream())
+        for number in range(3):
+            logging.getLogger("postwren.smtp").info("accepted", extra={"fields": {"n": number}})
+        assert writes == []
+        await asyncio.sleep(0)
+        assert [text.count("\n") for text in writes] == [3]
+        logging.getLogger("postwren.smtp").warning("at once")
+        assert len(writes) == 2
+
+    asyncio.run(talk())

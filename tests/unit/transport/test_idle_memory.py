@@ -73,7 +73,7 @@ sys.stdin.readline()
 
 def measure(loop: str, folder: Path | None) -> int:
     here = Path(__file__).parent
-    paths = [str(here), str(here.parents[2] / "src")]
+    paths = [str(here.parents[2]), str(here.parents[2] / "src")]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     directory = "" if folder is None else str(folder)
     certificate = "" if folder is None else str(folder / "certificate.pem")

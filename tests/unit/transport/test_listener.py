@@ -153,6 +153,6 @@ run(sys.argv[1], work())
 @each_loop
 def test_out_of_file_descriptors_it_goes_on_afterwards(loop: str) -> None:
     here = Path(__file__).parent
-    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, loop, str(here), str(here.parents[2] / "src")]
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, loop, str(here.parents[2]), str(here.parents[2] / "src")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "survived\n", done.stderr

@@ -103,6 +103,12 @@ def test_a01_at_every_single_cut(sides: tuple[ServerTls, ClientTls], injected: b
         assert not any(b"E" in event and event != b"STARTTLS" and event != b"INJECTED" for event in session.handled)
 
 
+def test_a01_what_comes_while_starttls_is_worked_on_is_refused_in_the_protocol(sides: tuple[ServerTls, ClientTls]) -> None:
+    session = attack(sides, b"EVIL\r\n", [10], suspends=True)
+    assert session.handled == [b"STARTTLS", b"INJECTED"]
+    assert session.link.tls is None
+
+
 @pytest.mark.parametrize("cut", [*range(1, 11), 12, 20])
 def test_a01_an_honest_client_gets_in_once_its_hello_comes_apart(sides: tuple[ServerTls, ClientTls], cut: int) -> None:
     session = attack(sides, b"", [10, cut], suspends=False)

@@ -26,7 +26,7 @@ from tests.unit.transport.transport_echo import (
 
 from postwren.transport.certificate import certificate_names, development_certificate, name_is_covered, server_end_point
 from postwren.transport.dial import dial
-from postwren.transport.link import LinkConfig
+from postwren.transport.link import Link, LinkConfig
 from postwren.transport.tls import ClientTls, ServerTls, TlsChannel, TlsFault
 
 each_loop = pytest.mark.parametrize("loop", LOOPS)
@@ -341,10 +341,10 @@ def test_a_caller_may_start_tls(loop: str, folder: Path) -> None:
         async with Stage(tls=server_tls(folder)) as stage:
             session = ClientSession()
             tls = ClientTls("localhost", trusted=folder / "certificate.pem")
-            await dial("127.0.0.1", stage.port, session, LinkConfig(stage.watch, tls=tls))
+            link = await dial("127.0.0.1", stage.port, session, LinkConfig(stage.watch, tls=tls))
             assert await session.heard_line() == b"hello"
             assert stage.sessions[0].link.can_start_tls
-            await asyncio.wait_for(upgrade(session), 20)
+            await asyncio.wait_for(upgrade(session, link), 20)
             assert stage.sessions[0].handled == [b"STARTTLS", b"<tls>", b"inside"]
             assert stage.sessions[0].handled_in_clear == [b"STARTTLS"]
             session.link.abort()
@@ -353,9 +353,8 @@ def test_a_caller_may_start_tls(loop: str, folder: Path) -> None:
     run(loop, work())
 
 
-async def upgrade(session: ClientSession) -> None:
+async def upgrade(session: ClientSession, link: Link) -> None:
     """Drive the client's half by hand."""
-    link = session.link
     session.say(b"STARTTLS")
     link.flush()
     assert await session.heard_line() == b"go ahead"

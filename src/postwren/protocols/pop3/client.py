@@ -244,7 +244,9 @@ class ClientConnection:
 
     def _replied(self, reply: Reply) -> Event:
         if self.state is State.GREETING:
-            self.state = State.AUTHORIZATION if reply.is_ok else State.CLOSED
+            self.state = State.AUTHORIZATION
+            if not reply.is_ok:
+                self._close()
             return Greeting(reply)
         if not self._outstanding:
             if reply.is_ok:

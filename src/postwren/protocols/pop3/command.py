@@ -241,7 +241,7 @@ def _parse_top(rest: bytes) -> Command | Fault:
 
 
 def _parse_lang(rest: bytes) -> Command | Fault:
-    """`"LANG" [SP language-range]` (RFC 4647 section 2.1)."""
+    """`"LANG" [SP language-range]`: a basic language range of letters, digits and hyphens, or `*`."""
     rest = rest.strip(b" ")
     if not rest:
         return Lang()

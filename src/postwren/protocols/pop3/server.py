@@ -134,6 +134,8 @@ class ServerConnection:
     def _move(self, state: State) -> None:
         self.state = state
         self._commands = AFTER[state]
+        if state is State.CLOSED:
+            self._buffer.clear()  # nothing counts any more
         in_clear = state is not State.TRANSACTION
         self._longest = (self._limits.auth_line if in_clear else self._limits.command_line) - 1
 
@@ -237,7 +239,6 @@ class ServerConnection:
 
     def _close(self) -> None:
         self._after = None
-        self._buffer.clear()
         self._move(State.CLOSED)
 
     def send(self, item: Sendable) -> None:

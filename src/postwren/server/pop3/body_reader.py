@@ -11,11 +11,13 @@ from functools import partial
 from typing import Final
 from zlib import crc32
 
+from postwren.mailstore.errors import MessageGone
 from postwren.mailstore.model import BodyRef
 from postwren.mailstore.port import Store
+from postwren.mailstore.service.maildrop import Maildrop
 from postwren.server.pop3.maildrop_lock import Alarm, Clock
 
-__all__ = ["STREAMED", "BodyReader", "top"]
+__all__ = ["BodyReader", "top"]
 
 STREAMED: Final = 262144  # octets: larger bodies go in pieces
 WINDOW: Final = 524288
@@ -75,8 +77,23 @@ class BodyReader:
         else:
             self._octets = b""
 
-    def pieces(self, ref: BodyRef) -> Iterator[bytes]:
-        """A body in pieces; BodyCorrupt comes before the last of them."""
+    def message(self, drop: Maildrop, index: int) -> bytes | Iterator[bytes]:
+        """A message, in pieces where it is large (BodyCorrupt comes before the last of them). The store may have moved its
+        octets since the maildrop was read: then they are looked up again."""
+        try:
+            return self._body(drop.body(index))
+        except MessageGone:
+            uid, reader = drop.uids[index], self._store.reader
+            for entry in reader.entries(drop.account_id, drop.mailbox_id, [(uid, uid)]):
+                email = reader.email(drop.account_id, entry.email_id)
+                if email is not None:
+                    return self._body(email.body)
+            raise
+
+    def _body(self, ref: BodyRef) -> bytes | Iterator[bytes]:
+        if ref.size <= STREAMED:
+            return self.read(ref)
+        self._store.read_body(ref, 0, 0)  # is it there at all? once +OK is said, nothing can be refused
         return self._store.body_pieces(ref)
 
     def close(self) -> None:

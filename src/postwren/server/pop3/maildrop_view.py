@@ -120,8 +120,8 @@ class MaildropView:
         self.size = self.drop.total_size
 
     def to_remove(self) -> list[Uid]:
-        """The marked messages, ascending, without those that are gone already."""
-        return [self.drop.uids[index] for index in sorted(self._marked - self._gone)]
+        """The marked messages, ascending; some may be gone already, which is no fault of the removal."""
+        return [self.drop.uids[index] for index in sorted(self._marked)]
 
     def list_lines(self) -> bytes:
         """LIST of what is not marked."""

@@ -32,7 +32,7 @@ from postwren.protocols.pop3.server import (
 from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, LoginStep, RefusalReason, Refused
 from postwren.server.pop3 import refusal
 from postwren.server.pop3.body_reader import BodyReader
-from postwren.server.pop3.maildrop_lock import PATIENCE, MaildropLock, MaildropLocks
+from postwren.server.pop3.maildrop_lock import MaildropLock, MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache, MaildropView
 from postwren.server.pop3.transaction import ANSWERS, OpenMaildrop
 from postwren.terms import Uid
@@ -66,7 +66,6 @@ class Pop3Session:
         "_early",
         "_end",
         "_exchange",
-        "_gave_way",
         "_is_closed",
         "_is_removing",
         "_link",
@@ -91,7 +90,7 @@ class Pop3Session:
         self._subscription: Subscription | None = None
         self._early: list[Change] = []  # changes while the maildrop is being read
         self._maildrop: OpenMaildrop | None = None
-        self._gave_way = self._is_removing = self._is_closed = False
+        self._is_removing = self._is_closed = False
         self._removed = 0
         self._end = "lost"  # how the session ended, for the log
 
@@ -104,8 +103,6 @@ class Pop3Session:
 
     def handle(self, event: Event) -> Handled:
         kind = type(event)
-        if self._gave_way:
-            return self._leave()
         maildrop = self._maildrop
         if maildrop is not None:
             if kind is not Noop and kind is not CommandRejected:
@@ -330,20 +327,11 @@ class Pop3Session:
     def give_way(self) -> bool:
         if self.core.waiting_for is Waiting.NOTHING:
             return False
-        self._gave_way = True
         self._end = "gave way"
-        # It is told at its next move; who makes none is gone.
-        self._service.locks.clock.call_later(PATIENCE, self._abandon)
-        return True
-
-    def _abandon(self) -> None:
-        if not self._has_ended():
-            self._link.abort()
-
-    def _leave(self) -> Handled:
         self.core.last_word(refusal.GAVE_WAY)
         self._link.close()
-        return None
+        self._link.flush()
+        return True
 
     def _changed(self, changes: Sequence[Change]) -> None:
         if self._maildrop is not None:

@@ -12,7 +12,7 @@ from postwren.mailstore.errors import MailstoreError, MessageGone
 from postwren.protocols.pop3.command import Command, Dele, List, Noop, Retr, Rset, Stat, Top, Uidl
 from postwren.protocols.pop3.reply import Reply, ok
 from postwren.protocols.pop3.server import Sendable, SendListing, SendMessage
-from postwren.server.pop3.body_reader import STREAMED, BodyReader, top
+from postwren.server.pop3.body_reader import BodyReader, top
 from postwren.server.pop3.maildrop_lock import MaildropLock
 from postwren.server.pop3.maildrop_view import MaildropView
 from postwren.server.pop3.refusal import NO_SUCH_MESSAGE, reply_to
@@ -63,36 +63,30 @@ def uidl(maildrop: OpenMaildrop, command: Uidl) -> Sendable:
 
 
 def retr(maildrop: OpenMaildrop, command: Retr) -> Sendable:
-    number = command.number
-    objection = maildrop.objection(number)
+    objection = maildrop.objection(command.number)
     if objection is not None:
         return objection
-    drop, bodies = maildrop.view.drop, maildrop.bodies
-    ref = drop.body(number - 1)
-    body: bytes | Iterator[bytes]
+    index, drop = command.number - 1, maildrop.view.drop
     try:
-        body = bodies.read(ref) if ref.size <= STREAMED else maildrop.watched(bodies.pieces(ref))
+        body = maildrop.bodies.message(drop, index)
     except MailstoreError as error:
         return reply_to(error)
     maildrop.retrieved += 1
-    return SendMessage(body, drop.dot_lines[number - 1])
+    return SendMessage(body if isinstance(body, bytes) else maildrop.watched(body), drop.dot_lines[index])
 
 
 def top_(maildrop: OpenMaildrop, command: Top) -> Sendable:
     objection = maildrop.objection(command.number)
     if objection is not None:
         return objection
-    drop, bodies = maildrop.view.drop, maildrop.bodies
-    ref = drop.body(command.number - 1)
-    body: bytes | Iterator[bytes]
+    index, drop = command.number - 1, maildrop.view.drop
     try:
-        if ref.size <= STREAMED:
-            body = b"".join(top((bodies.read(ref),), command.lines))
-        else:
-            body = maildrop.watched(top(bodies.pieces(ref), command.lines))
+        body = maildrop.bodies.message(drop, index)
     except MailstoreError as error:
         return reply_to(error)
-    return SendMessage(body, drop.dot_lines[command.number - 1])
+    if isinstance(body, bytes):
+        return SendMessage(b"".join(top((body,), command.lines)), drop.dot_lines[index])
+    return SendMessage(maildrop.watched(top(body, command.lines)), drop.dot_lines[index])
 
 
 def dele(maildrop: OpenMaildrop, command: Dele) -> Sendable:

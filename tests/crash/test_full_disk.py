@@ -1,0 +1,133 @@
+"""A full disk (D-04): mail is refused with 452, nothing acknowledged is lost, reading goes on; delivery returns with the space.
+
+Once with the reserve of the configuration, once without, when the write itself fails."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bench.lab.mail import Pop3, Refused, Sender, original
+from bench.lab.postwren import Postwren
+
+pytestmark = pytest.mark.real
+
+LOGIN = "ann@example.org"
+VOLUME = 64_000_000
+Start = Callable[[int], Postwren]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """start(reserve): a server whose data folder is a small file system of its own."""
+    data = tmp_path / "volume"
+    data.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={VOLUME}", "tmpfs", str(data)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted (needs root): {mounted.stderr.strip()}")
+    servers: list[Postwren] = []
+
+    def begin(reserve: int) -> Postwren:
+        server = Postwren(data, {"POSTWREN_STORAGE_RESERVE": str(reserve)})
+        servers.append(server)
+        server.start()
+        server.add_accounts([LOGIN])
+        return server
+
+    try:
+        yield begin
+    finally:
+        for server in servers:
+            server.stop()
+        subprocess.run(["umount", str(data)], check=True)
+
+
+@pytest.mark.parametrize("reserve", [10_000_000, 0])
+@pytest.mark.parametrize("hello", [b"EHLO", b"LHLO"])
+def test_a_full_disk_refuses_with_452_and_recovers_by_itself(start: Start, reserve: int, hello: bytes) -> None:
+    server = start(reserve)
+    port = server.lmtp if hello == b"LHLO" else server.smtp
+    filler = fill(server.data, leave=reserve + 3_000_000)
+    accepted, refusals = deliver_until_refused(port, hello)
+    assert accepted, "there was room for some"
+    assert all(refusal.startswith(b"452 4.3.1") for refusal in refusals), refusals
+    assert is_all_there(server, accepted), "reading goes on"
+
+    filler.unlink()
+    sender = Sender(port, hello)
+    last = message(9999)
+    assert sender.send(last, LOGIN)[0].startswith(b"250")
+    sender.quit()
+    assert is_all_there(server, [*accepted, last])
+
+    server.stop()
+    server.run("check")
+    server.start()
+    assert is_all_there(server, [*accepted, last])
+
+
+def test_deletion_works_on_a_full_disk_or_says_that_it_did_not(start: Start) -> None:
+    server = start(0)
+    filler = fill(server.data, leave=3_000_000)
+    accepted, _ = deliver_until_refused(server.lmtp, b"LHLO")
+    pop = Pop3(server.pop3, LOGIN)
+    pop.delete([1])
+    try:
+        pop.quit()
+        left = accepted[1:]
+    except Refused:
+        left = accepted
+    finally:
+        pop.close()
+    assert is_all_there(server, left)
+    filler.unlink()
+    assert is_all_there(server, left)
+
+
+def deliver_until_refused(port: int, hello: bytes) -> tuple[list[bytes], list[bytes]]:
+    """What was acknowledged, and the first refusals, of which small ones follow the first."""
+    accepted: list[bytes] = []
+    refusals: list[bytes] = []
+    number = 0
+    while len(refusals) < 5:
+        sender = Sender(port, hello)
+        try:
+            while len(refusals) < 5:
+                number += 1
+                text = message(number, 40_000 if not refusals else 400)
+                reply = sender.send(text, LOGIN)[0]
+                if reply.startswith(b"250"):
+                    accepted.append(text)
+                else:
+                    refusals.append(reply)
+                assert number < 2000, "the disk is never full"
+            sender.quit()
+        except Refused as refusal:
+            refusals.append(str(refusal).encode())
+            sender.close()
+    return accepted, refusals
+
+
+def is_all_there(server: Postwren, sent: list[bytes]) -> bool:
+    """Exactly these, once, octet for octet."""
+    pop = Pop3(server.pop3, LOGIN)
+    stored = list(pop.all(range(1, pop.count() + 1)))
+    pop.quit()
+    return sorted(-1 if (place := original(text, sent)) is None else place for text in stored) == list(range(len(sent)))
+
+
+def message(number: int, size: int = 4000) -> bytes:
+    head = b"From: <a@example.com>\r\nSubject: number %d\r\n\r\n" % number
+    return head + (b"%075d\r\n" % number) * (size // 77)
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """A file beside the data that leaves so many octets free."""
+    status = os.statvfs(folder)
+    path = folder / "filler"
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - leave)
+    return path
