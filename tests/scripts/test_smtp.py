@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.memory import MemoryStore
 from postwren.testing.script import Case, Cut, cut_bytes, cut_randomly, cut_whole, read_cases
+from tests.conftest import STORES
 from tests.scripts.stage_smtp import OpenStore, Records, run
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ def test_dialogue(case: Case, cut: str) -> None:
 
 @pytest.mark.parametrize("case", ON_DISK, ids=lambda case: name(case))
 def test_dialogue_on_the_embedded_store(case: Case, tmp_path: Path) -> None:
-    play(case, cut_whole, lambda: EmbeddedStore(tmp_path))
+    play(case, cut_whole, lambda: STORES["embedded"](tmp_path))
 
 
 def name(case: Case) -> str:
