@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from postwren.storage.memory import MemoryStore
 from postwren.testing.script import Case, Cut, cut_bytes, cut_randomly, cut_whole, read_cases
+from tests.conftest import STORES
 from tests.scripts.stage_smtp import OpenStore, Records, run
 
 HERE = Path(__file__).parent
@@ -14,20 +16,33 @@ CASES = [case for path in sorted([*HERE.glob("smtp/*.script"), *HERE.glob("lmtp/
 CUTS: dict[str, Cut] = {"whole": cut_whole, "bytes": cut_bytes, "randomly": cut_randomly(7)}
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}: {case.name}")
-def test_dialogue(case: Case, cut: str, open_store: OpenStore) -> None:
-    if ["whole"] in case.stage and cut != "whole":
-        return
+DIALOGUES = [(case, cut) for case in CASES for cut in (["whole"] if ["whole"] in case.stage else CUTS)]
+ON_DISK = [case for case in CASES if case.file in ("data.script", "chunk.script", "store.script", "lmtp.script")]
 
-    async def play() -> None:
-        await run(case, CUTS[cut], open_store())
+
+@pytest.mark.parametrize(("case", "cut"), DIALOGUES, ids=lambda part: part if isinstance(part, str) else name(part))
+def test_dialogue(case: Case, cut: str) -> None:
+    play(case, CUTS[cut], MemoryStore)
+
+
+@pytest.mark.parametrize("case", ON_DISK, ids=lambda case: name(case))
+def test_dialogue_on_the_embedded_store(case: Case, tmp_path: Path) -> None:
+    play(case, cut_whole, lambda: STORES["embedded"](tmp_path))
+
+
+def name(case: Case) -> str:
+    return f"{case.file}: {case.name}"
+
+
+def play(case: Case, cut: Cut, open_store: OpenStore) -> None:
+    async def story() -> None:
+        await run(case, cut, open_store())
 
     records = Records()
     log = logging.getLogger("postwren")
     log.addHandler(records)
     try:
-        asyncio.run(play())
+        asyncio.run(story())
     finally:
         log.removeHandler(records)
     bugs = [record for record in records.records if record.levelno >= logging.ERROR]

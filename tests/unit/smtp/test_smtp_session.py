@@ -94,9 +94,9 @@ class Scene:
         return [len(kept(self.store.store, login)) for login in ("ann@example.org", "bob@example.org")]
 
 
-def play(open_store: OpenStore, story: Callable[[Scene], Coroutine[Any, Any, None]], is_lmtp: bool = False) -> None:
+def play(open_each_store: OpenStore, story: Callable[[Scene], Coroutine[Any, Any, None]], is_lmtp: bool = False) -> None:
     async def run() -> None:
-        store = open_store()
+        store = open_each_store()
         for login in ("ann@example.org", "bob@example.org"):
             await store.perform(create_account(login, CREDENTIALS, NOW))
         scene = Scene(store, is_lmtp)
@@ -109,7 +109,7 @@ def play(open_store: OpenStore, story: Callable[[Scene], Coroutine[Any, Any, Non
 
 
 @pytest.mark.parametrize("is_lmtp", [False, True])
-def test_nothing_is_answered_before_it_is_durable(open_store: OpenStore, is_lmtp: bool) -> None:
+def test_nothing_is_answered_before_it_is_durable(open_each_store: OpenStore, is_lmtp: bool) -> None:
     """D-01."""
 
     async def story(scene: Scene) -> None:
@@ -124,10 +124,10 @@ def test_nothing_is_answered_before_it_is_durable(open_store: OpenStore, is_lmtp
         assert scene.link.take() == replies + b"250 2.0.0 OK\r\n"
         assert scene.kept() == [1, 1]
 
-    play(open_store, story, is_lmtp)
+    play(open_each_store, story, is_lmtp)
 
 
-def test_a_bug_at_the_second_recipient_leaves_no_copy_at_the_first(open_store: OpenStore) -> None:
+def test_a_bug_at_the_second_recipient_leaves_no_copy_at_the_first(open_each_store: OpenStore) -> None:
     """D-02, D-03."""
 
     async def story(scene: Scene) -> None:
@@ -145,11 +145,11 @@ def test_a_bug_at_the_second_recipient_leaves_no_copy_at_the_first(open_store: O
         assert scene.link.take().startswith(b"451 4.3.0 ")
         assert scene.kept() == [0, 0]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 @pytest.mark.parametrize("end", [b"", b"QUIT\r\n", b"RSET\r\n", b"EHLO d\r\n"])
-def test_a_transaction_that_ends_early_gives_its_space_back(open_store: OpenStore, end: bytes) -> None:
+def test_a_transaction_that_ends_early_gives_its_space_back(open_each_store: OpenStore, end: bytes) -> None:
     """D-05."""
 
     async def story(scene: Scene) -> None:
@@ -160,10 +160,10 @@ def test_a_transaction_that_ends_early_gives_its_space_back(open_store: OpenStor
         assert scene.store.open == set()
         assert scene.store.waiting == []
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_a_connection_lost_in_the_data_gives_its_space_back(open_store: OpenStore) -> None:
+def test_a_connection_lost_in_the_data_gives_its_space_back(open_each_store: OpenStore) -> None:
     """D-05."""
 
     async def story(scene: Scene) -> None:
@@ -174,10 +174,10 @@ def test_a_connection_lost_in_the_data_gives_its_space_back(open_store: OpenStor
         assert scene.store.open == set()
         assert scene.kept() == [0, 0]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_what_is_in_the_hands_of_the_store_is_kept_when_the_peer_goes(open_store: OpenStore) -> None:
+def test_what_is_in_the_hands_of_the_store_is_kept_when_the_peer_goes(open_each_store: OpenStore) -> None:
     """D-06: the peer does not know, and the message is there once."""
 
     async def story(scene: Scene) -> None:
@@ -189,10 +189,10 @@ def test_what_is_in_the_hands_of_the_store_is_kept_when_the_peer_goes(open_store
         assert scene.kept() == [1, 1]
         assert scene.link.take() == b""
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_no_space_in_the_middle_is_told_at_the_end(open_store: OpenStore) -> None:
+def test_no_space_in_the_middle_is_told_at_the_end(open_each_store: OpenStore) -> None:
     """D-04."""
 
     async def story(scene: Scene) -> None:
@@ -209,11 +209,11 @@ def test_no_space_in_the_middle_is_told_at_the_end(open_store: OpenStore) -> Non
         await scene.link.settled()
         assert scene.kept() == [1, 1]
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
 @pytest.mark.parametrize(("more", "code"), [(0, b"250"), (1, b"552")])
-def test_a_header_has_a_limit(open_store: OpenStore, more: int, code: bytes) -> None:
+def test_a_header_has_a_limit(open_each_store: OpenStore, more: int, code: bytes) -> None:
     """A-31."""
 
     async def story(scene: Scene) -> None:
@@ -224,10 +224,10 @@ def test_a_header_has_a_limit(open_store: OpenStore, more: int, code: bytes) -> 
         await scene.link.settled()
         assert (answer + scene.link.take())[:3] == code
 
-    play(open_store, story)
+    play(open_each_store, story)
 
 
-def test_a_log_line_is_one_constant_text_and_its_fields(open_store: OpenStore) -> None:
+def test_a_log_line_is_one_constant_text_and_its_fields(open_each_store: OpenStore) -> None:
     """A-33."""
     records = Records()
     log = logging.getLogger("postwren.smtp")
@@ -242,7 +242,7 @@ def test_a_log_line_is_one_constant_text_and_its_fields(open_store: OpenStore) -
         await scene.link.settled()
 
     try:
-        play(open_store, story)
+        play(open_each_store, story)
     finally:
         log.removeHandler(records)
         log.setLevel(logging.NOTSET)

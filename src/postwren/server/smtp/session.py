@@ -199,7 +199,11 @@ class SmtpSession:
         if account_id is None:
             domain = command.forward_path.domain
             known = not domain or self._store.reader.domain_exists(domain)
-            self._refuse(UNKNOWN_RECIPIENT if known else NO_RELAY)
+            refusal = UNKNOWN_RECIPIENT if known else NO_RELAY
+            if self._settings.is_lmtp:  # the peer is our own relay and keeps its connections: no harvester
+                self.core.send(refusal)
+            else:
+                self._refuse(refusal)
             return
         self._envelope.recipients.append(Recipient(command.forward_path, account_id))
         self._has_recipient = True
