@@ -64,15 +64,15 @@ class FaultyVolume(Volume):
             raise self.fault.error()
         super().write(fd, buffers, offset)
 
-    def sync(self, fd: int) -> None:
+    def fdatasync(self, fd: int) -> None:
         if self.fault.hits("sync"):
             raise self.fault.error()
-        super().sync(fd)
+        super().fdatasync(fd)
 
-    def sync_directory(self, path: Path) -> None:
+    def fsync(self, fd: int) -> None:
         if self.fault.hits("sync"):
             raise self.fault.error()
-        super().sync_directory(path)
+        super().fsync(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         if self.fault.hits("rename"):

@@ -193,7 +193,9 @@ class Store(Protocol):
 
     def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
         """Queue a unit of work; `bodies` are durable before any row that names them is acknowledged. Never raises:
-        `StoreFull`, `StoreClosed` and what the unit raised go to `done`, on the loop's thread, never before this returns."""
+        `StoreFull`, `StoreClosed` and what the unit raised go to `done`, on the loop's thread, never before this returns.
+        Units run in the order in which they were queued, but for one with a long message: others may overtake it while its
+        octets are synced. A unit may run twice, when its first run was undone (so it keeps no state of its own)."""
 
     async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
         """`write` as a coroutine. Cancelling the wait does not undo the unit."""

@@ -1,13 +1,16 @@
 """The store on disk as a whole: files, modes, the schema, what the spool and the reserve do."""
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
+from tests.crash.faults import Fault, sqlite_files
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
 
+from postwren.mailstore import invariant
 from postwren.mailstore.errors import BodyCorrupt, MessageGone, StoreFull
 from postwren.mailstore.model import BodyRef
 from postwren.mailstore.port import Transaction
@@ -165,3 +168,38 @@ def test_a_flipped_bit_is_reported_and_never_served(tmp_path: Path) -> None:
             store.read_body(ref._replace(segment=99))
 
     run(damage, tmp_path)
+
+
+def test_idle_moments_fold_the_log_in_although_somebody_listens(tmp_path: Path) -> None:
+    async def idle(store: EmbeddedStore) -> None:
+        account = await ann(store)
+        store.subscribe(account.account_id, lambda changes: None)
+        folded = asyncio.Event()
+        checkpoint = store._writer._checkpoint
+
+        def noted() -> None:
+            checkpoint()
+            store._loop.call_soon_threadsafe(folded.set)
+
+        store._writer._checkpoint = noted  # type: ignore[method-assign]
+        await put(store, message(1))
+        async with asyncio.timeout(5):
+            await folded.wait()
+
+    run(idle, tmp_path, settings=replace(SMALL, idle_seconds=0.05, look_seconds=0.01))
+
+
+def test_the_invariants_read_bodies_inside_a_bulk_read(tmp_path: Path) -> None:
+    async def check(store: EmbeddedStore) -> None:
+        await put(store, message(1))
+        assert await store.read(lambda reader: list(invariant.check(reader, store.body_pieces))) == []
+
+    run(check, tmp_path)
+
+
+def test_a_store_on_a_full_volume_says_so_when_it_is_opened(tmp_path: Path) -> None:
+    fault = Fault("write", 1, errno.ENOSPC, lasts=True)
+    fault.is_armed = True
+    with sqlite_files(fault) as vfs, pytest.raises(StoreFull):
+        run(nothing, tmp_path, vfs=vfs)
+    run(nothing, tmp_path)

@@ -12,11 +12,24 @@ from typing import Any, Final
 
 import apsw
 
-__all__ = ["PAGE", "connect", "immediate", "roll_back", "rows", "snapshot", "value"]
+from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
+from postwren.storage.embedded.volume import refusal
+
+__all__ = ["FAULTS", "PAGE", "connect", "immediate", "refusal_of", "roll_back", "rows", "snapshot", "value"]
 
 PAGE: Final = 8192  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
 MAPPED: Final = 256 << 20
+FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)  # what a volume that is full or broken raises
+
+
+def refusal_of(error: BaseException) -> MailstoreError:
+    """What one of `FAULTS` means."""
+    if isinstance(error, OSError):
+        return refusal(error)
+    # the index's shared memory could not grow: that is lack of space as well
+    is_full = isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    return StoreFull(str(error)) if is_full else StoreFailed(str(error))
 
 
 def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Connection:

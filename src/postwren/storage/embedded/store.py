@@ -9,6 +9,7 @@ that file is synced, so that nobody else has to.
 """
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,13 +25,13 @@ from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
 from postwren.storage.embedded.feed import Feed, FeedSubscription
 from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
-from postwren.storage.embedded.index import connect, snapshot
+from postwren.storage.embedded.index import FAULTS, connect, refusal_of, snapshot
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
 from postwren.storage.embedded.schema import migrate
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
-from postwren.storage.embedded.volume import Volume, refusal
+from postwren.storage.embedded.volume import Volume
 from postwren.storage.embedded.writer import Item, Look, Writer
 from postwren.terms import AccountId, ModSeq
 
@@ -63,11 +64,15 @@ class EmbeddedStore:
         self._on_failure = on_failure
         self._vfs = vfs
         self._is_closed = False
-        for folder in (directory, self._segments, self._spool):
-            _make_directory(volume, folder)
-        self._open_index()
+        try:
+            for folder in (directory, self._segments, self._spool):
+                _make_directory(volume, folder)
+            self._open_index()
+        except FAULTS as error:
+            raise refusal_of(error) from error
         self._feed = Feed(loop)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
+        self._thread = threading.get_ident()
         self._queued: list[Item] = []  # in this turn of the loop
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
@@ -82,11 +87,16 @@ class EmbeddedStore:
         settings, path = self._settings, self._index_path
         is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
-        migrate(connection)
-        if is_new:
-            self._volume.sync_directory(self._directory)
         segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
-        self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
+        try:
+            migrate(connection)
+            if is_new:
+                self._volume.sync_directory(self._directory)
+            self.recovery = recover(connection, self._volume, self._segments, segment, settings.segment_size)
+        except BaseException:
+            segment.release()
+            connection.close()
+            raise
         self.recovery.swept = sweep_spool(self._volume, self._spool)
         self._connection = connect(path, settings.lock_seconds, self._vfs)
         self._reader = EmbeddedReader(self._connection)
@@ -114,17 +124,22 @@ class EmbeddedStore:
         if connection is None:
             connection = self._bulk_connection = connect(self._index_path, self._settings.lock_seconds, self._vfs)
             self._bulk_reader = EmbeddedReader(connection)
+            self._bulk_files = BodyFiles(self._segments, self._settings.open_segments, self._bulk_reader.is_segment_known)
         with snapshot(connection):
             return unit(self._bulk_reader)
 
+    def _files_here(self) -> BodyFiles:
+        """A check reads bodies inside a bulk read: that thread has files of its own."""
+        return self._files if threading.get_ident() == self._thread else self._bulk_files
+
     def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
-        return self._files.read(ref, offset, length)
+        return self._files_here().read(ref, offset, length)
 
     def body_pieces(self, ref: BodyRef) -> Iterator[bytes]:
-        return self._files.pieces(ref)
+        return self._files_here().pieces(ref)
 
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
-        return self._files.window(ref, length)
+        return self._files_here().window(ref, length)
 
     # -- writing
 
@@ -288,6 +303,7 @@ class EmbeddedStore:
         self._announce_finished()
         self._read_pool.shutdown()
         if self._bulk_connection is not None:
+            self._bulk_files.close()
             self._bulk_connection.close()
         self._connection.close()
         self._files.close()
@@ -304,10 +320,6 @@ def _news(reader: Reader, seen: dict[AccountId, ModSeq]) -> list[Change]:
 
 
 def _make_directory(volume: Volume, directory: Path) -> None:
-    if directory.is_dir():
-        return
-    try:
+    if not directory.is_dir():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         volume.sync_directory(directory.parent)
-    except OSError as error:
-        raise refusal(error) from error

@@ -13,15 +13,19 @@ from typing import Final
 
 from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
 
-__all__ = ["Volume", "refusal"]
+__all__ = ["SyncFailed", "Volume", "refusal"]
 
 NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 MOST_BUFFERS: Final = 1000  # IOV_MAX is 1024 on Linux
 
 
+class SyncFailed(OSError):
+    """What was written may be lost, whatever the reason; a lack of space, too, is final here."""
+
+
 def refusal(error: OSError) -> MailstoreError:
     """What a failed write means: a full volume recovers, anything else does not."""
-    if error.errno in NO_SPACE:
+    if error.errno in NO_SPACE and not isinstance(error, SyncFailed):
         return StoreFull(str(error))
     return StoreFailed(str(error))
 
@@ -56,15 +60,26 @@ class Volume:
 
     def sync(self, fd: int) -> None:
         """Octets and length of a file are on the disk when this returns."""
-        os.fdatasync(fd)
+        try:
+            self.fdatasync(fd)
+        except OSError as error:
+            raise SyncFailed(*error.args) from error
 
     def sync_directory(self, path: Path) -> None:
         """Names in a directory are on the disk when this returns."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            self.fsync(fd)
+        except OSError as error:
+            raise SyncFailed(*error.args) from error
         finally:
             os.close(fd)
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def fsync(self, fd: int) -> None:
+        os.fsync(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         source.rename(target)

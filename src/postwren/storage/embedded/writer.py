@@ -18,24 +18,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from time import monotonic
+from typing import Any
 
 import apsw
 
-from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
+from postwren.mailstore.errors import StoreFailed, StoreFull
 from postwren.mailstore.model import Change
 from postwren.mailstore.port import NewBody, Unit, WriteDone
-from postwren.storage.embedded.index import PAGE, immediate, roll_back, value
+from postwren.storage.embedded.index import FAULTS, PAGE, immediate, refusal_of, roll_back, value
 from postwren.storage.embedded.recovery import take_back
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.transaction import EmbeddedTransaction
-from postwren.storage.embedded.volume import Volume, refusal
+from postwren.storage.embedded.volume import Volume
 
 __all__ = ["Item", "Look", "Writer"]
-
-GROUP_FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)
-SHM_FULL: Final = apsw.SQLITE_IOERR_SHMSIZE
 
 
 @dataclass(slots=True, eq=False)
@@ -160,12 +158,16 @@ class Writer:
 
     def _gather(self) -> bool:
         """Wait for work; an idle moment is used for a checkpoint. False when there is no more to come."""
-        try:
-            got = self._queue.get(timeout=self._settings.idle_seconds if self._log_pages else None)
-        except Empty:
-            self._checkpoint()
-            got = self._queue.get()
-        return self._take(got) and self._take_queued()
+        idle_from = monotonic() + self._settings.idle_seconds
+        while True:
+            try:
+                got = self._queue.get(timeout=max(0.0, idle_from - monotonic()) if self._log_pages else None)
+            except Empty:
+                self._checkpoint()
+                continue
+            if not isinstance(got, Look):
+                return self._take(got) and self._take_queued()
+            self._see_others()
 
     def _take_queued(self) -> bool:
         is_open = True
@@ -235,9 +237,9 @@ class Writer:
                 self._begin()
                 for item in group:
                     self._run_unit_in_savepoint(item)
-        except GROUP_FAULTS as error:
+        except FAULTS as error:
             self._undo(group)
-            raise _meaning(error) from error
+            raise refusal_of(error) from error
         self._make_durable(group)
 
     def _begin(self) -> None:
@@ -259,7 +261,7 @@ class Writer:
             item.result = item.unit(transaction)
             transaction.finish()
             item.changes = transaction.changed
-        except GROUP_FAULTS:
+        except FAULTS:
             raise
         except BaseException as error:
             item.error = error
@@ -284,8 +286,8 @@ class Writer:
             if is_syncing:
                 self._sync.start(self._segment.fd)
             self._execute("COMMIT")
-        except GROUP_FAULTS as error:
-            fault = _meaning(error)
+        except FAULTS as error:
+            fault = refusal_of(error)
         if is_syncing:
             try:
                 self._sync.wait()
@@ -306,7 +308,7 @@ class Writer:
         try:
             roll_back(self._connection)
             self._segment.drop()
-        except GROUP_FAULTS as error:
+        except FAULTS as error:
             raise StoreFailed(str(error)) from error
 
     def _fail(self, error: StoreFailed, group: Sequence[Item] = ()) -> None:
@@ -358,12 +360,3 @@ class Writer:
             roll_back(self._connection)
         self._segment.release()
         self._connection.close()
-
-
-def _meaning(error: BaseException) -> MailstoreError:
-    if isinstance(error, apsw.FullError):
-        return StoreFull(str(error))
-    if isinstance(error, apsw.IOError):
-        return StoreFull(str(error)) if getattr(error, "extendedresult", 0) == SHM_FULL else StoreFailed(str(error))
-    assert isinstance(error, OSError)
-    return refusal(error)
