@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 __all__ = ["Pop3", "Refused", "Sender", "original", "parts_of_trace", "with_crlf"]
 
@@ -83,6 +84,12 @@ class _Lines:
     def close(self) -> None:
         self.sock.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class Sender(_Lines):
     """SMTP, or LMTP with hello=b"LHLO"."""
@@ -90,9 +97,13 @@ class Sender(_Lines):
     def __init__(self, port: int, hello: bytes = b"EHLO", timeout: float = 60) -> None:
         super().__init__(port, timeout)
         self.is_lmtp = hello == b"LHLO"
-        self._expect(b"2")
-        self.sock.sendall(hello + b" client.example.net\r\n")
-        self._expect(b"2")
+        try:
+            self._expect(b"2")
+            self.sock.sendall(hello + b" client.example.net\r\n")
+            self._expect(b"2")
+        except BaseException:
+            self.close()
+            raise
 
     def reply(self) -> bytes:
         """The last line of the next reply."""
@@ -147,14 +158,18 @@ class Pop3(_Lines):
         self, port: int, login: str, password: str = "pass", security: str = "plain", context: ssl.SSLContext | None = None
     ) -> None:
         super().__init__(port)
-        if security == "tls" and context:
-            self.secure(context)
-        self._ok()
-        if security == "stls" and context:
-            self.command(b"STLS")
-            self.secure(context)
-        self.command(b"USER " + login.encode())
-        self.command(b"PASS " + password.encode())
+        try:
+            if security == "tls" and context:
+                self.secure(context)
+            self._ok()
+            if security == "stls" and context:
+                self.command(b"STLS")
+                self.secure(context)
+            self.command(b"USER " + login.encode())
+            self.command(b"PASS " + password.encode())
+        except BaseException:
+            self.close()
+            raise
 
     def _ok(self) -> bytes:
         line = self.line()

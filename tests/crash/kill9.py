@@ -229,12 +229,12 @@ def deliver(server: Postwren, ledger: Ledger, gate: Gate, is_lmtp: bool, seed: i
     rnd = random.Random(seed)
     while gate.passing():
         try:
-            sender = Sender(server.lmtp if is_lmtp else server.smtp, b"LHLO" if is_lmtp else b"EHLO")
-            for _ in range(rnd.randint(1, 20)):
-                if not gate.is_open:
-                    break
-                one_message(sender, ledger, rnd.sample(ACCOUNTS, rnd.choice((1, 1, 1, 2, 3))))
-            sender.quit()
+            with Sender(server.lmtp if is_lmtp else server.smtp, b"LHLO" if is_lmtp else b"EHLO") as sender:
+                for _ in range(rnd.randint(1, 20)):
+                    if not gate.is_open:
+                        break
+                    one_message(sender, ledger, rnd.sample(ACCOUNTS, rnd.choice((1, 1, 1, 2, 3))))
+                sender.quit()
         except BROKEN:
             continue
         except Refused as refusal:
@@ -268,24 +268,27 @@ def collect(server: Postwren, ledger: Ledger, gate: Gate, seed: int) -> None:
     while gate.passing():
         account = rnd.choice(ACCOUNTS)
         try:
-            pop = Pop3(server.pop3, account)
-            listed = pop.uidl()
-            chosen = sorted(rnd.sample(sorted(listed), min(len(listed), rnd.randint(1, 40))))
-            tokens = [ledger.seen(account, listed[n], message) for n, message in zip(chosen, pop.all(chosen, 10), strict=True)]
-            marked = [(n, token) for n, token in zip(chosen, tokens, strict=True) if token is not None and rnd.random() < 0.8]
-            pop.delete(n for n, _ in marked)
-            if rnd.random() < 0.2:
-                pop.close()  # D-50: nothing may be deleted
-                continue
-            gone = [token for _, token in marked]
-            ledger.deleting(account, gone)
-            pop.quit()
-            ledger.deleted(account, gone)
+            with Pop3(server.pop3, account) as pop:
+                one_session(pop, ledger, account, rnd)
         except BROKEN:
             continue
         except Refused as refusal:
             if "[IN-USE]" not in str(refusal):
                 ledger.refused(str(refusal).encode())
+
+
+def one_session(pop: Pop3, ledger: Ledger, account: str, rnd: random.Random) -> None:
+    listed = pop.uidl()
+    chosen = sorted(rnd.sample(sorted(listed), min(len(listed), rnd.randint(1, 40))))
+    tokens = [ledger.seen(account, listed[n], message) for n, message in zip(chosen, pop.all(chosen, 10), strict=True)]
+    marked = [(n, token) for n, token in zip(chosen, tokens, strict=True) if token is not None and rnd.random() < 0.8]
+    pop.delete(n for n, _ in marked)
+    if rnd.random() < 0.2:
+        return  # D-50: without QUIT nothing may be deleted
+    gone = [token for _, token in marked]
+    ledger.deleting(account, gone)
+    pop.quit()
+    ledger.deleted(account, gone)
 
 
 def compare(server: Postwren, ledger: Ledger, account: str) -> None:
