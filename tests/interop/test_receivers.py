@@ -120,7 +120,7 @@ def test_getmail6(house: House, corpus: Corpus, security: str, program: Find, tm
     kind = "SimplePOP3SSLRetriever" if security == "tls" else "SimplePOP3Retriever"
     port, ca = (house.pop3s, f"ca_certs = {house.certificate}") if security == "tls" else (house.pop3, "")
     rc = tmp_path / "getmailrc"
-    rc.write_text(GETMAIL.format(kind=kind, port=port, login=login, ca=ca, store=storing(tmp_path)))
+    rc.write_text(GETMAIL.format(kind=kind, port=port, login=login, ca=ca, store=storing(tmp_path, pause=0.04)))
     command = [program("getmail"), "--getmaildir", str(tmp_path), "--rcfile", str(rc)]
     # it takes every message through Python's email package, which does not give all of them back as they were
     check_lf_client(house, login, corpus, tmp_path, command, least_exact=0.4)
@@ -188,11 +188,14 @@ def check_lf_client(
     assert house.count(login) == 0
 
 
-def storing(folder: Path) -> Path:
-    """A program that stores what it reads as a file of its own in folder/stored."""
+def storing(folder: Path, pause: float = 0) -> Path:
+    """A program that stores what it reads as a file of its own in folder/stored.
+
+    `pause` is for getmail6: it waits for minutes when its child ends before it has begun to wait.
+    """
     (folder / "stored").mkdir()
     script = folder / "store"
-    script.write_text(f'#!/bin/sh\nexec cat > "$(mktemp {folder}/stored/XXXXXXXX)"\n')
+    script.write_text(f'#!/bin/sh\ncat > "$(mktemp {folder}/stored/XXXXXXXX)" && sleep {pause}\n')
     script.chmod(0o755)
     return script
 

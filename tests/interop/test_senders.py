@@ -51,8 +51,7 @@ def test_a_bare_cr_or_nul_is_refused_and_the_connection_goes_on(house: House, co
 def test_an_unknown_recipient_is_refused_at_rcpt(house: House) -> None:
     if not house.is_ours:
         pytest.skip("the peer takes any recipient")
-    sender = Sender(house.smtp)
-    with pytest.raises(Refused) as refusal:
+    with Sender(house.smtp) as sender, pytest.raises(Refused) as refusal:
         sender.send(b"Subject: x\r\n\r\n", "nobody@example.org")
     assert refusal.value.code == 550
 
