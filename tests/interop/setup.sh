@@ -5,6 +5,7 @@ set -eu
 # swaks speaks TLS by libnet-ssleay-perl
 packages="curl dovecot-imapd dovecot-lmtpd dovecot-pop3d fetchmail getmail6 libnet-ssleay-perl mpop msmtp openssl postfix strace swaks"
 missing=
+command -v apt-get >/dev/null || { echo "no apt-get: tests that miss a program are skipped" >&2; exit 0; }
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
@@ -21,6 +22,7 @@ if [ ! -e /usr/sbin/policy-rc.d ]; then
   chmod 755 /usr/sbin/policy-rc.d
   trap 'rm -f /usr/sbin/policy-rc.d' EXIT
 fi
-apt-get update -q
 # shellcheck disable=SC2086 # a list of words
-apt-get install -q -y --no-install-recommends $missing
+if apt-get update -q && apt-get install -q -y --no-install-recommends $missing; then exit 0; fi
+[ -z "${CI:-}" ] || exit 1
+echo "could not install$missing: the tests that miss them are skipped" >&2
