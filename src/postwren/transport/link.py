@@ -297,6 +297,7 @@ class Link(asyncio.Protocol):
         if channel.info is None:
             self._config.stats.handshakes_failed += 1
         self._outflow.write_octets(channel.to_send())
+        self._outflow.drop()
         self._wants_close = True
         self._transport.close()
 
