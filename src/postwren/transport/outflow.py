@@ -83,6 +83,8 @@ class Outflow:
             if self._batched >= BATCH:
                 left -= self._batched
                 self.flush()
+                if self.transport.is_closing():  # the peer is gone, and the loop has not said so yet
+                    return
         if not later:
             self.later = None
 

@@ -88,11 +88,11 @@ def test_closing_lets_work_under_way_be_finished_and_answered(loop: str) -> None
             assert await working.rest() == b"committed\r\nbye, too slow\r\n"
             sending.send(b"7890")
             assert await sending.rest() == b"BULKED\r\nbye, too slow\r\n"
+            for caller in (idle, working, sending):
+                await caller.close()
             await closing
             with pytest.raises(OSError):  # noqa: PT011
                 await stage.call()
-            for caller in (idle, working, sending):
-                await caller.close()
 
     run(loop, work())
 

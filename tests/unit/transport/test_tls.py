@@ -300,6 +300,7 @@ def ask_and_break(port: int, context: ssl.SSLContext) -> int:
     tls.sendall(b"BODY 100000000\r\n")
     tls.recv(65536)
     with socket.socket(fileno=tls.detach()) as raw:
+        raw.settimeout(20)
         raw.sendall(b"\x17\x03\x03\0\x20" + bytes(32))
         with contextlib.suppress(OSError):
             while data := raw.recv(1 << 20):
