@@ -451,7 +451,7 @@ class Link(asyncio.Protocol):
             if self._eof is None:
                 self._wants_close = True
             elif self._is_ending and session.core.waiting_for in (Waiting.COMMAND, Waiting.LOGIN):
-                self._say_last_word(session)
+                self._say_last_word(session, session.server_ends)
         if self._wants_close:
             if not self._waits and outflow.later is None:
                 self._finish()
@@ -462,10 +462,10 @@ class Link(asyncio.Protocol):
             else:
                 self._transport.pause_reading()
 
-    def _say_last_word(self, session: Session) -> None:
+    def _say_last_word(self, session: Session, say: Callable[[], None]) -> None:
         self._wants_close = True
         try:
-            session.timed_out()
+            say()
         except Exception as error:
             self._count_bug(error)
         self._collect(session.core)
@@ -558,7 +558,7 @@ class Link(asyncio.Protocol):
         elif pace.is_overdue(patience, now, session.core.waiting_for, self._events, self._octets):
             self._config.stats.timed_out += 1
             self.fault = TimeoutError("the peer owed something for too long")
-            self._say_last_word(session)
+            self._say_last_word(session, session.timed_out)
             self._pump()
 
 

@@ -56,6 +56,7 @@ from postwren.server.smtp.refusal import (
     LOGINS,
     NO_RELAY,
     NO_TLS,
+    SERVER_ENDS,
     TIMED_OUT,
     UNKNOWN_RECIPIENT,
     store_refusal,
@@ -139,6 +140,9 @@ class SmtpSession:
 
     def timed_out(self) -> None:
         self.core.send_last(TIMED_OUT)
+
+    def server_ends(self) -> None:
+        self.core.send_last(SERVER_ENDS)
 
     def failed(self, error: BaseException) -> None:  # noqa: ARG002  # the link logs it
         self._clear()
@@ -248,6 +252,9 @@ class SmtpSession:
         self._link.close()
 
     def _rejected(self, event: CommandRejected) -> None:
+        if event.reply is say.TOO_MANY_RECIPIENTS:  # no fault: RFC 5321 4.5.3.1.10 lets a client find the limit by trying
+            self.core.send(event.reply)
+            return
         self._refuse(event.reply)
         if event.is_fatal:
             self._log("dropped", code=event.reply.code)
