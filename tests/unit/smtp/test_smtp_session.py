@@ -253,11 +253,16 @@ def test_a_log_line_is_one_constant_text_and_its_fields(open_each_store: OpenSto
 
 
 def test_the_last_words() -> None:
-    """RFC 5321 4.5.3.2: a time-out; a bug of ours."""
+    """RFC 5321 4.5.3.2 and 3.8: a time-out; the end of the server; a bug of ours."""
     nothing: Any = None
+    words: list[tuple[Callable[[SmtpSession], None], bytes]] = [
+        (SmtpSession.timed_out, b"421 4.4.2"),
+        (SmtpSession.server_ends, b"421 4.3.2"),
+        (lambda session: session.failed(ValueError()), b"451 4.3.0"),
+    ]
 
     async def story() -> None:
-        for word, code in ((SmtpSession.timed_out, b"421 4.4.2"), (lambda s: s.failed(ValueError()), b"451 4.3.0")):
+        for word, code in words:
             session = SmtpSession(SmtpSettings("mx"), nothing, None, lambda: NOW)
             link = LoopbackLink(session)
             link.take()

@@ -123,6 +123,9 @@ class Pop3Session:
         # RFC 1939 section 3: closed without a word, and without UPDATE.
         self._end = "timed out"
 
+    def server_ends(self) -> None:
+        self._end = "server ended"
+
     def failed(self, error: BaseException) -> None:  # noqa: ARG002 - the link logs it
         self._end = "bug"
         self.core.last_word(refusal.BUG)

@@ -54,8 +54,10 @@ from postwren.server.smtp.refusal import (
     BUG,
     FAULTS,
     LOGINS,
+    MAILBOX_FULL,
     NO_RELAY,
     NO_TLS,
+    SERVER_ENDS,
     TIMED_OUT,
     UNKNOWN_RECIPIENT,
     store_refusal,
@@ -140,6 +142,9 @@ class SmtpSession:
     def timed_out(self) -> None:
         self.core.send_last(TIMED_OUT)
 
+    def server_ends(self) -> None:
+        self.core.send_last(SERVER_ENDS)
+
     def failed(self, error: BaseException) -> None:  # noqa: ARG002  # the link logs it
         self._clear()
         self.core.send_last(BUG)
@@ -190,7 +195,7 @@ class SmtpSession:
         if self._settings.require_auth and not self.core.is_authenticated:
             self._refuse(AUTH_REQUIRED)
             return
-        self._envelope = Envelope(command.reverse_path, command.params.smtputf8)
+        self._envelope = Envelope(command.reverse_path, command.params.smtputf8, declared_size=command.params.size or 0)
         self.core.send(say.SENDER_OK)
 
     def _rcpt(self, command: Rcpt) -> None:
@@ -205,9 +210,17 @@ class SmtpSession:
             else:
                 self._refuse(refusal)
             return
+        # In SMTP the end of the data has one answer for all: who is full is told apart here, and does not hold up the others.
+        if not self._settings.is_lmtp and self._is_full(account_id, self._envelope.declared_size):
+            self.core.send(MAILBOX_FULL)
+            return
         self._envelope.recipients.append(Recipient(command.forward_path, account_id))
         self._has_recipient = True
         self.core.send(say.RECIPIENT_OK)
+
+    def _is_full(self, account_id: AccountId, size: int) -> bool:
+        account = self._store.reader.account(account_id)
+        return account is not None and 0 < account.quota < account.used + max(size, 1)
 
     def _resolve(self, address: Address) -> AccountId | None:
         """Whose mail this is. The postmaster of a domain of ours always is somebody, if one is configured."""
@@ -248,6 +261,9 @@ class SmtpSession:
         self._link.close()
 
     def _rejected(self, event: CommandRejected) -> None:
+        if event.reply is say.TOO_MANY_RECIPIENTS:  # no fault: RFC 5321 4.5.3.1.10 lets a client find the limit by trying
+            self.core.send(event.reply)
+            return
         self._refuse(event.reply)
         if event.is_fatal:
             self._log("dropped", code=event.reply.code)
