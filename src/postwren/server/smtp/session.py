@@ -255,6 +255,8 @@ class SmtpSession:
             self.core.send(event.reply)
             self._log("dropped", code=event.reply.code)
             self._link.close()
+        elif event.reply is say.TOO_MANY_RECIPIENTS:  # RFC 5321 4.5.3.1.10: no fault of theirs; the rest comes again
+            self.core.send(event.reply)
         else:
             self._refuse(event.reply)
 
