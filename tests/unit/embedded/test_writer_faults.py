@@ -2,16 +2,17 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
 import pytest
-from tests.crash.faults import Fault, sqlite_files
+from tests.crash.faults import Fault, FaultyVolume, sqlite_files
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
 
-from postwren.mailstore.errors import StoreFailed
+from postwren.mailstore.errors import StoreFailed, StoreFull
 from postwren.mailstore.port import Unit
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.volume import Volume
@@ -106,3 +107,40 @@ def test_the_log_is_folded_in_while_there_is_always_more_to_do(tmp_path: Path) -
         assert (tmp_path / "index.db-wal").stat().st_size < 1_000_000
 
     run(load, tmp_path, settings=replace(SMALL, batch_units=1, wal_octets=200_000, idle_seconds=60.0))
+
+
+@pytest.mark.parametrize("size", [300, 50_000])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_a_process_that_ran_out_of_descriptors_refuses_mail_and_goes_on(tmp_path: Path, size: int, number: int) -> None:
+    """Many connections at once must not end the server."""
+    fault = Fault("create", 1, number)
+
+    async def fail(store: EmbeddedStore) -> None:
+        await ann(store)
+        fault.is_armed = True
+        with pytest.raises(StoreFull):
+            await put(store, message(1, size))
+        await put(store, message(2, size))
+        assert contents(store) == [message(2, size)]
+
+    run(fail, tmp_path, volume=FaultyVolume(fault))
+
+
+def test_a_segment_that_the_full_index_cannot_record_leaves_neither_file_nor_descriptor(tmp_path: Path) -> None:
+    fault = Fault("write", 1, errno.ENOSPC, lasts=True)
+
+    async def fail(store: EmbeddedStore) -> None:
+        await ann(store)
+        before = len(os.listdir("/proc/self/fd"))
+        fault.is_armed = True
+        for number in range(5):
+            with pytest.raises(StoreFull):
+                await put(store, message(number))
+        fault.is_armed = False
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert list((tmp_path / "segments").iterdir()) == []
+        await put(store, message(9))
+        assert contents(store) == [message(9)]
+
+    with sqlite_files(fault) as vfs:
+        run(fail, tmp_path, vfs=vfs, settings=replace(SMALL, idle_seconds=60.0))
