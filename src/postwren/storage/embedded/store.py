@@ -9,6 +9,7 @@ that file is synced, so that nobody else has to.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ class EmbeddedStore:
             self._open_index()
         except FAULTS as error:
             raise refusal_of(error) from error
-        self._feed = Feed(loop)
+        self._feed = Feed(loop, self._changes_above)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._thread = threading.get_ident()
         self._queued: list[Item] = []  # in this turn of the loop
@@ -259,6 +260,14 @@ class EmbeddedStore:
         if self._look_timer is None and not self._is_closed:
             self._look_timer = self._loop.call_later(self._settings.look_seconds, self._look)
         return self._feed.subscribe(account_id, receive, ModSeq(0) if account is None else account.modseq)
+
+    def _changes_above(self, account_id: AccountId, seen: ModSeq) -> list[Change]:
+        """All of them, as far as the index can be read."""
+        found: list[Change] = []
+        with contextlib.suppress(apsw.Error):
+            while some := self._reader.changes(account_id, found[-1].modseq if found else seen):
+                found += some
+        return found
 
     def _look(self) -> None:
         """Once in a while, as long as anyone listens: has another process written?"""
