@@ -26,7 +26,7 @@ from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
 from postwren.storage.embedded.feed import Feed, FeedSubscription
 from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
-from postwren.storage.embedded.index import FAULTS, connect, refusal_of, snapshot
+from postwren.storage.embedded.index import connect, opening_refusal, snapshot
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
 from postwren.storage.embedded.schema import migrate
@@ -69,8 +69,8 @@ class EmbeddedStore:
             for folder in (directory, self._segments, self._spool):
                 _make_directory(volume, folder)
             self._open_index()
-        except FAULTS as error:
-            raise refusal_of(error) from error
+        except (apsw.Error, OSError) as error:
+            raise opening_refusal(self._index_path, error) from error
         self._feed = Feed(loop, self._changes_above)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._thread = threading.get_ident()
