@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
 import msgspec
 
 from postwren.config.loader import ConfigError
@@ -68,10 +69,17 @@ class Report:
 
 async def check_store(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
     """Every invariant and every message's octets, on one snapshot, beside a running server."""
-    repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair and (data / "index.db").exists() else []
+    progress("rows")
+    try:
+        return await _checked(data, config, is_repair, progress)
+    except apsw.Error as error:  # pages that cannot be read at all
+        return Report(0, [("index", f"{data / 'index.db'} is damaged: {error}; put it back from a backup")], [], 0)
+
+
+async def _checked(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
     store = await open_store(data, config)
     try:
-        progress("rows")
+        repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair else []
         faults = await store.read(lambda reader: [(wrong.rule, str(wrong)) for wrong in check(reader)])
     finally:
         store.close()

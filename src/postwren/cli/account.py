@@ -135,8 +135,13 @@ def _password(from_stdin: bool) -> Secret[str]:
 
 
 def _lines(source: str) -> Iterator[tuple[str, Secret[str]]]:
-    text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-    for number, line in enumerate(text.splitlines(), 1):
+    octets = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    try:
+        text = octets.decode()
+    except UnicodeDecodeError as error:
+        line = octets.count(b"\n", 0, error.start) + 1
+        fail(f"{source}, line {line}: not UTF-8")
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
             continue
         login, tab, word = line.partition("\t")

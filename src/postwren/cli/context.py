@@ -56,9 +56,8 @@ class Place:
 
     @classmethod
     def find(cls, data: Path | None, config: Path | None) -> "Place":
-        """From the options; the data folder is made when it is missing."""
+        """From the options. Nothing is made: a store makes its folder when it is opened."""
         folder = data or (Path("/var/lib/postwren") if os.geteuid() == 0 else Path.home() / ".local/share/postwren")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         usual = folder / "postwren.toml"
         return cls(folder, load_config(config or (usual if usual.exists() else None), os.environ))
 

@@ -11,6 +11,7 @@ from postwren.archive.item import to_crlf
 from postwren.cli.context import ConfigOption, DataOption, Place, fail, find_account, with_store
 from postwren.mailstore.port import Store
 from postwren.mailstore.service import deliver as service
+from postwren.mailstore.service.mailboxname import canonical
 from postwren.terms import INBOX
 
 PIECE = 1 << 16
@@ -35,7 +36,7 @@ def deliver(
             writer.discard()
             fail("standard input is empty: no message to deliver")
         body = writer.finish()
-        target = service.Target(account.account_id, mailbox)
+        target = service.Target(account.account_id, canonical(mailbox))
         await store.perform(service.deliver([target], body, int(time.time())), [body])
 
     with_store(data, config, work)

@@ -1,5 +1,6 @@
 """`postwren export`: an account's mail into files."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -12,10 +13,14 @@ from postwren.archive.item import ArchivedMessage, to_lf
 from postwren.archive.maildir import write_maildir
 from postwren.archive.mbox import write_mbox
 from postwren.cli.context import ConfigOption, DataOption, Place, fail, find_account, with_store
-from postwren.mailstore.errors import NoSuchMailbox
-from postwren.mailstore.model import Account, Mailbox
+from postwren.mailstore.errors import BodyCorrupt, NoSuchMailbox
+from postwren.mailstore.model import Account, Entry, Mailbox
 from postwren.mailstore.port import Store
+from postwren.mailstore.service.flags import FlagSets
+from postwren.mailstore.service.mailboxname import canonical
 from postwren.terms import INBOX
+
+WINDOW = 20_000  # UIDs read at once
 
 
 class Format(StrEnum):
@@ -38,12 +43,16 @@ def export(
     kind = form or {".mbox": Format.MBOX, ".eml": Format.EML}.get(path.suffix.lower(), Format.MAILDIR)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         fail(f"{path} exists already; choose a new name")
+    os.umask(0o077)  # what nobody else may read here, nobody else may read there
+    damaged: list[str] = []
 
     async def work(store: Store, _: Place) -> None:
         account = find_account(store.reader, login)
         boxes = _chosen(store, account, mailbox if mailbox or kind is Format.MAILDIR or path.suffix == "" else INBOX)
-        count = WRITERS[kind](path, _with_progress(_messages(store, boxes), sum(box.messages for box in boxes)))
+        count = WRITERS[kind](path, _with_progress(_messages(store, boxes, damaged), sum(box.messages for box in boxes)))
         print(f"{count} messages in {path}")
+        if damaged:
+            fail(f"{len(damaged)} damaged messages are not there ({', '.join(damaged)}); run `postwren check`")
 
     with_store(data, config, work)
 
@@ -51,23 +60,31 @@ def export(
 def _chosen(store: Store, account: Account, name: str | None) -> list[Mailbox]:
     if name is None:
         return store.reader.mailboxes(account.account_id)
-    box = store.reader.mailbox_by_name(account.account_id, name)
+    box = store.reader.mailbox_by_name(account.account_id, canonical(name))
     if box is None:
         raise NoSuchMailbox(name)
     return [box]
 
 
-def _messages(store: Store, boxes: list[Mailbox]) -> Iterator[ArchivedMessage]:
+def _messages(store: Store, boxes: list[Mailbox], damaged: list[str]) -> Iterator[ArchivedMessage]:
     for box in boxes:
-        flagsets: dict[int, frozenset[str]] = {}
-        for entry in store.reader.entries(box.account_id, box.mailbox_id):
-            if entry.flagset_id not in flagsets:
-                flagsets[entry.flagset_id] = store.reader.flagset(box.account_id, entry.flagset_id)
+        flagsets = FlagSets(store.reader, box.account_id)
+        for entry in _entries(store, box):
             email = store.reader.email(box.account_id, entry.email_id)
             if email is None:
                 continue  # expunged meanwhile
-            octets = store.read_body(email.body)
-            yield ArchivedMessage(box.name, octets, flagsets[entry.flagset_id], entry.internaldate, f"{box.name} {entry.uid}")
+            source = f"{box.name}, UID {entry.uid}"
+            try:
+                octets = store.read_body(email.body)
+            except BodyCorrupt:
+                damaged.append(source)
+                continue
+            yield ArchivedMessage(box.name, octets, flagsets[entry.flagset_id], entry.internaldate, source)
+
+
+def _entries(store: Store, box: Mailbox) -> Iterator[Entry]:
+    for lo in range(1, box.uidnext, WINDOW):
+        yield from store.reader.entries(box.account_id, box.mailbox_id, [(lo, lo + WINDOW - 1)])
 
 
 def _with_progress(messages: Iterable[ArchivedMessage], total: int) -> Iterator[ArchivedMessage]:

@@ -18,6 +18,7 @@ from postwren.mailstore.model import Account
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.append import Appended, NewMessage, append
 from postwren.mailstore.service.mailboxes import create_mailbox
+from postwren.mailstore.service.mailboxname import canonical
 from postwren.terms import INBOX, EmailId, MailboxId
 
 GROUP_MESSAGES = 200
@@ -90,7 +91,7 @@ class Import:
 
     async def _open(self, name: str) -> tuple[MailboxId, set[EmailId]]:
         reader, account_id = self.store.reader, self.account.account_id
-        box = reader.mailbox_by_name(account_id, name)
+        box = reader.mailbox_by_name(account_id, canonical(name))
         if box is None:
             box = await self.store.perform(create_mailbox(account_id, name, int(time.time())))
         entries = await self.store.read(lambda r: r.entries(account_id, box.mailbox_id)) if box.messages else []

@@ -80,7 +80,9 @@ def explain(error: errors.MailstoreError) -> str:
         case errors.StoreFull():
             return "no space left on the volume (see storage.reserve in the configuration); nothing was kept"
         case errors.StoreFailed():
-            return "the disk failed to write; nothing more was kept. Check the volume, then run `postwren check`"
+            return f"the disk failed ({error}); nothing more was kept. Check the volume, then run `postwren check`"
+        case errors.StoreUnusable():
+            return str(error)
         case errors.BodyCorrupt():
             return f"a message's octets are damaged ({error}); run `postwren check`"
     return f"{type(error).__name__}: {error}"

@@ -22,6 +22,7 @@ __all__ = [
     "StoreClosed",
     "StoreFailed",
     "StoreFull",
+    "StoreUnusable",
 ]
 
 
@@ -123,6 +124,10 @@ class StoreFull(MailstoreError):
 
 class StoreFailed(MailstoreError):
     """The volume failed to sync: nothing more is acknowledged, and the process must end."""
+
+
+class StoreUnusable(MailstoreError):
+    """The store cannot be opened; the text says why, and what to do."""
 
 
 class StoreClosed(MailstoreError):

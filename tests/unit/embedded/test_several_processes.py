@@ -83,6 +83,29 @@ def test_each_process_writes_its_own_segment_and_the_next_goes_on_with_it(tmp_pa
     assert len(list((tmp_path / "segments").iterdir())) == 2
 
 
+def test_a_change_by_another_process_is_told_although_an_own_later_one_comes_first(tmp_path: Path) -> None:
+    async def both(first: EmbeddedStore) -> None:
+        account = await ann(first)
+        heard: list[Change] = []
+        first.subscribe(account.account_id, heard.extend)
+        gate = threading.Event()
+        held = asyncio.ensure_future(first.read(lambda _: gate.wait()))  # the reading thread is busy
+        await asyncio.sleep(0)
+        second = EmbeddedStore(tmp_path, settings=SMALL)
+        await put(second, message(1))
+        await put(second, message(2))
+        second.close()
+        await put(first, message(3))
+        gate.set()
+        told = [change.uid_lo for change in heard]
+        await held
+        assert told == [1, 2, 3]
+        await asyncio.sleep(5 * SMALL.look_seconds)
+        assert [change.uid_lo for change in heard] == [1, 2, 3]
+
+    run(both, tmp_path)
+
+
 def locks_of_mine(path: Path) -> list[str]:
     """The kinds of locks that this process has on a file."""
     locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]

@@ -179,6 +179,21 @@ def test_a_connection_lost_in_the_data_gives_its_space_back(open_each_store: Ope
     play(open_each_store, story)
 
 
+@pytest.mark.parametrize("is_lmtp", [False, True])
+def test_d06_the_answer_leaves_in_the_turn_in_which_the_message_became_durable(open_each_store: OpenStore, is_lmtp: bool) -> None:
+    """D-06: nothing stands between the store's word and the reply, whatever else the loop has to do."""
+
+    async def story(scene: Scene) -> None:
+        await scene.begin()
+        assert await scene.say(b"x\r\n.\r\n", settled=False) == b""
+        ((_, _, done),) = scene.store.waiting
+        scene.store.waiting.clear()
+        done([None, None], None)
+        assert scene.link.take() == b"250 2.0.0 Message kept\r\n" * (2 if is_lmtp else 1)
+
+    play(open_each_store, story, is_lmtp)
+
+
 def test_what_is_in_the_hands_of_the_store_is_kept_when_the_peer_goes(open_each_store: OpenStore) -> None:
     """D-06: the peer does not know, and the message is there once."""
 

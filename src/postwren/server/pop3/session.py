@@ -303,8 +303,11 @@ class Pop3Session:
             self._let_go()
         self._link.close()
 
-    def _rejected(self, _: CommandRejected) -> Handled:
-        return None  # answered by the core
+    def _rejected(self, event: CommandRejected) -> Handled:
+        """Answered by the core. Before login there are few; a session that is open has its one line at its end."""
+        if self._maildrop is None:
+            self._log("refused", reason=event.fault.value)
+        return None
 
     def _dropped(self, event: PeerDropped) -> Handled:
         self._end = event.fault.value

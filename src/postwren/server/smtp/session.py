@@ -163,9 +163,10 @@ class SmtpSession:
             self._reception = None
         self._envelope = None
 
-    def _refuse(self, reply: Reply) -> None:
-        """An error of the peer: enough of them and the connection is dropped (A-32)."""
+    def _refuse(self, reply: Reply, event: str = "refused", **fields: Any) -> None:
+        """An error of the peer, one line in the log: enough of them and the connection is dropped (A-32)."""
         self.core.send(reply)
+        self._log(event, code=reply.code, **fields)
         self._errors += 1
         limit = self._settings.errors if self._has_recipient else self._settings.errors_before_recipient
         if self._errors >= limit:
@@ -205,14 +206,17 @@ class SmtpSession:
             domain = command.forward_path.domain
             known = not domain or self._store.reader.domain_exists(domain)
             refusal = UNKNOWN_RECIPIENT if known else NO_RELAY
+            recipient = str(command.forward_path)
             if self._settings.is_lmtp:  # the peer is our own relay and keeps its connections: no harvester
                 self.core.send(refusal)
+                self._log("refused", code=refusal.code, recipient=recipient)
             else:
-                self._refuse(refusal)
+                self._refuse(refusal, recipient=recipient)
             return
         # In SMTP the end of the data has one answer for all: who is full is told apart here, and does not hold up the others.
         if not self._settings.is_lmtp and self._is_full(account_id, self._envelope.declared_size):
             self.core.send(MAILBOX_FULL)
+            self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
             return
         self._envelope.recipients.append(Recipient(command.forward_path, account_id))
         self._has_recipient = True
@@ -261,13 +265,14 @@ class SmtpSession:
         self._link.close()
 
     def _rejected(self, event: CommandRejected) -> None:
-        if event.reply is say.TOO_MANY_RECIPIENTS:  # no fault: RFC 5321 4.5.3.1.10 lets a client find the limit by trying
-            self.core.send(event.reply)
-            return
-        self._refuse(event.reply)
         if event.is_fatal:
+            self.core.send(event.reply)
             self._log("dropped", code=event.reply.code)
             self._link.close()
+        elif event.reply is say.TOO_MANY_RECIPIENTS:  # RFC 5321 4.5.3.1.10: no fault of theirs; the rest comes again
+            self.core.send(event.reply)
+        else:
+            self._refuse(event.reply)
 
     def _peer_closed(self, _event: PeerClosed) -> None:
         self._link.close()
@@ -287,7 +292,7 @@ class SmtpSession:
             return None
         exchange = self._authenticator.begin(command.mechanism, self._link)
         if isinstance(exchange, Refused):
-            self._refuse(LOGINS[exchange.reason])
+            self._refuse(LOGINS[exchange.reason], "login refused", reason=exchange.reason.value)
             return None
         return self._auth_step(exchange, None if command.initial is None else command.initial.reveal())
 
@@ -310,8 +315,7 @@ class SmtpSession:
                 self._log("login", login=step.login)
                 self.core.send(say.AUTHENTICATED)
             case Refused(reason):
-                self._log("login refused", reason=reason.value)
-                self._refuse(LOGINS[reason])
+                self._refuse(LOGINS[reason], "login refused", reason=reason.value)
 
     def _auth_aborted(self, event: AuthAborted) -> None:
         self._exchange = None

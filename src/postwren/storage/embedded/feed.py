@@ -1,7 +1,8 @@
 """Who listens to which account, and what they were told already.
 
 Changes reach the feed twice: from this process's writer in commit order, and, when another process wrote, from the index.
-Each account's last ModSeq that was published keeps anything from being told twice or out of order.
+Each account's last ModSeq that was published keeps anything from being told twice or out of order, and, as ModSeqs have no
+gaps, shows when another process's changes came between: those are read from the index first.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from postwren.terms import AccountId, ModSeq
 __all__ = ["Feed", "FeedSubscription"]
 
 Receive: TypeAlias = Callable[[Sequence[Change]], None]
+ReadAbove: TypeAlias = Callable[[AccountId, ModSeq], Sequence[Change]]
 
 
 class FeedSubscription:
@@ -45,10 +47,11 @@ class Listened:
 class Feed:
     """Subscribers by account; on the loop's thread."""
 
-    __slots__ = ("_by_account", "_loop")
+    __slots__ = ("_by_account", "_loop", "_read_above")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, read_above: ReadAbove) -> None:
         self._loop = loop
+        self._read_above = read_above
         self._by_account: dict[AccountId, Listened] = {}
 
     def __bool__(self) -> bool:
@@ -95,6 +98,8 @@ class Feed:
         news = [change for change in changes if change.modseq > listened.seen]
         if not news:
             return
+        if news[0].modseq > listened.seen + 1:
+            news = list(self._read_above(account_id, listened.seen)) or news
         listened.seen = max(change.modseq for change in news)
         for subscription in tuple(listened.subscriptions):
             if subscription.receive is None:  # cancelled by a neighbour just now

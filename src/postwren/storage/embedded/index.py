@@ -4,6 +4,7 @@
 fall into idle moments.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,18 @@ from typing import Any, Final
 
 import apsw
 
-from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
+from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull, StoreUnusable
 from postwren.storage.embedded.volume import refusal
 
-__all__ = ["FAULTS", "PAGE", "connect", "immediate", "refusal_of", "roll_back", "rows", "snapshot", "value"]
+__all__ = ["FAULTS", "PAGE", "connect", "immediate", "opening_refusal", "refusal_of", "roll_back", "rows", "snapshot", "value"]
 
 PAGE: Final = 8192  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
 MAPPED: Final = 256 << 20
 FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)  # what a volume that is full or broken raises
+
+
+NOT_OURS: Final = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT))
 
 
 def refusal_of(error: BaseException) -> MailstoreError:
@@ -30,6 +34,20 @@ def refusal_of(error: BaseException) -> MailstoreError:
     # the index's shared memory could not grow: that is lack of space as well
     is_full = isinstance(error, apsw.FullError) or getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
     return StoreFull(str(error)) if is_full else StoreFailed(str(error))
+
+
+def opening_refusal(path: Path, error: BaseException) -> MailstoreError:
+    """What it means that the index at `path`, or its folder, could not be opened."""
+    match error:
+        case apsw.NotADBError() | apsw.CorruptError():
+            return StoreUnusable(f"{path} is damaged ({error}): put it back from a backup, the messages are in segments/")
+        case apsw.BusyError() | apsw.LockedError():
+            return StoreUnusable(f"another program keeps {path} to itself; end it, or try again later")
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.PermissionsError():
+            return StoreUnusable(f"{path} cannot be opened for writing ({error}): whose is it, and which account runs this?")
+        case OSError(errno=number) if number in NOT_OURS:
+            return StoreUnusable(f"{error.filename or path}: {error.strerror}; the data folder must be this account's own")
+    return refusal_of(error)
 
 
 def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Connection:

@@ -10,6 +10,7 @@ from typing import Final
 
 import apsw
 
+from postwren.mailstore.errors import StoreUnusable
 from postwren.storage.embedded.index import immediate, value
 
 __all__ = ["APPLICATION_ID", "VERSION", "SchemaTooNew", "migrate"]
@@ -17,7 +18,7 @@ __all__ = ["APPLICATION_ID", "VERSION", "SchemaTooNew", "migrate"]
 APPLICATION_ID: Final = 0x50777265  # "Pwre"
 
 
-class SchemaTooNew(Exception):
+class SchemaTooNew(StoreUnusable):
     """The index was written by a newer Postwren; this one leaves it alone."""
 
     def __init__(self, found: int) -> None:

@@ -84,19 +84,23 @@ class OwnSegment:
         """Before a group with bodies, outside a transaction: there is a segment with room."""
         if self.fd >= 0 and self.end < self._most:
             return
-        full = self.segment_id
-        with immediate(self._connection):
-            segment_id = allocate(self._connection, self._directory)
-            fd = self._volume.create(segment_path(self._directory, segment_id))
-            try:
+        full, fd, path = self.segment_id, -1, None
+        try:
+            with immediate(self._connection):
+                segment_id = allocate(self._connection, self._directory)
+                path = segment_path(self._directory, segment_id)
+                fd = self._volume.create(path)
                 self._volume.sync_directory(self._directory)
                 self._connection.execute(
                     "UPDATE segment SET state = ?, synced = ? WHERE segment_id = ?", (SEALED, self.end, full)
                 )
                 self._connection.execute("INSERT INTO segment VALUES (?, ?, 0, 0)", (segment_id, OPEN))
-            except BaseException:
+        except BaseException as error:
+            if fd >= 0 and path is not None:
                 os.close(fd)
-                raise
+                if not isinstance(error, apsw.IOError):  # then nobody knows whether the index names it
+                    self._volume.unlink(path)
+            raise
         self.release()
         self.adopt(fd, segment_id, 0)
 

@@ -9,6 +9,7 @@ that file is synced, so that nobody else has to.
 """
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
 from postwren.storage.embedded.feed import Feed, FeedSubscription
 from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
-from postwren.storage.embedded.index import FAULTS, connect, refusal_of, snapshot
+from postwren.storage.embedded.index import connect, opening_refusal, snapshot
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
 from postwren.storage.embedded.schema import migrate
@@ -68,9 +69,9 @@ class EmbeddedStore:
             for folder in (directory, self._segments, self._spool):
                 _make_directory(volume, folder)
             self._open_index()
-        except FAULTS as error:
-            raise refusal_of(error) from error
-        self._feed = Feed(loop)
+        except (apsw.Error, OSError) as error:
+            raise opening_refusal(self._index_path, error) from error
+        self._feed = Feed(loop, self._changes_above)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._thread = threading.get_ident()
         self._queued: list[Item] = []  # in this turn of the loop
@@ -259,6 +260,14 @@ class EmbeddedStore:
         if self._look_timer is None and not self._is_closed:
             self._look_timer = self._loop.call_later(self._settings.look_seconds, self._look)
         return self._feed.subscribe(account_id, receive, ModSeq(0) if account is None else account.modseq)
+
+    def _changes_above(self, account_id: AccountId, seen: ModSeq) -> list[Change]:
+        """All of them, as far as the index can be read."""
+        found: list[Change] = []
+        with contextlib.suppress(apsw.Error):
+            while some := self._reader.changes(account_id, found[-1].modseq if found else seen):
+                found += some
+        return found
 
     def _look(self) -> None:
         """Once in a while, as long as anyone listens: has another process written?"""

@@ -15,7 +15,7 @@ from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
 
 __all__ = ["SyncFailed", "Volume", "refusal"]
 
-NO_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+PASSING: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 MOST_BUFFERS: Final = 1000  # IOV_MAX is 1024 on Linux
 
 
@@ -24,8 +24,8 @@ class SyncFailed(OSError):
 
 
 def refusal(error: OSError) -> MailstoreError:
-    """What a failed write means: a full volume recovers, anything else does not."""
-    if error.errno in NO_SPACE and not isinstance(error, SyncFailed):
+    """What a failed write means: a lack (of space, descriptors, memory) passes, anything else does not."""
+    if error.errno in PASSING and not isinstance(error, SyncFailed):
         return StoreFull(str(error))
     return StoreFailed(str(error))
 
@@ -36,7 +36,11 @@ class Volume:
     def create(self, path: Path) -> int:
         """A new file for writing and reading, locked for this process; FileExistsError when the name is taken."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(fd)
+            raise
         return fd
 
     def write(self, fd: int, buffers: Sequence[bytes], offset: int) -> None:

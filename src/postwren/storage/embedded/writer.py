@@ -151,9 +151,9 @@ class Writer:
                 group = self._next_group()
                 self._run_group(group)
                 self._finished(group)
+                if self._log_pages * PAGE > self._settings.wal_octets:
+                    self._checkpoint()
                 is_open = self._take_queued() and is_open
-            if self._log_pages * PAGE > self._settings.wal_octets:
-                self._checkpoint()
         self._close()
 
     def _gather(self) -> bool:
@@ -167,7 +167,7 @@ class Writer:
                 continue
             if not isinstance(got, Look):
                 return self._take(got) and self._take_queued()
-            self._see_others()
+            self._look()
 
     def _take_queued(self) -> bool:
         is_open = True
@@ -179,7 +179,7 @@ class Writer:
 
     def _take(self, got: "list[Item] | Look | None") -> bool:
         if isinstance(got, Look):
-            self._see_others()
+            self._look()
         elif got is not None:
             self._waiting += got
         return got is not None
@@ -198,21 +198,29 @@ class Writer:
     # -- a group
 
     def _run_group(self, group: list[Item]) -> None:
-        """Every item has its outcome when this returns."""
+        """Every item has its outcome when this returns. One that was kept stays so, whatever fails after it."""
         if self.failed is None:
             try:
                 self._commit(group)
+                return
             except StoreFull as error:
                 self._recover_from_full(group, error)
+                return
             except StoreFailed as error:
                 self._fail(error, group)
             except Exception as error:  # a bug, or another process that never gives the index back
-                self._undo(group)
-                for item in group:
-                    item.error = error
+                self._give_up(group, error)
         if self.failed is not None:
             for item in group:
                 item.result, item.error, item.changes = None, StoreFailed(*self.failed.args), []
+
+    def _give_up(self, group: list[Item], error: Exception) -> None:
+        try:
+            self._undo(group)
+        except StoreFailed as failure:
+            self._fail(failure, group)
+        for item in group:
+            item.error = error
 
     def _recover_from_full(self, group: list[Item], error: StoreFull) -> None:
         if len(group) == 1:
@@ -288,7 +296,9 @@ class Writer:
             self._execute("COMMIT")
         except FAULTS as error:
             fault = refusal_of(error)
-        if is_syncing:
+        except Exception as error:  # the index broke, beyond a full or failing volume
+            fault = StoreFailed(str(error))
+        if is_syncing:  # always waited for: its outcome must not be taken for the next group's
             try:
                 self._sync.wait()
             except OSError as error:  # a failed sync is never "full": what was written may be lost already
@@ -308,7 +318,7 @@ class Writer:
         try:
             roll_back(self._connection)
             self._segment.drop()
-        except FAULTS as error:
+        except (apsw.Error, OSError) as error:
             raise StoreFailed(str(error)) from error
 
     def _fail(self, error: StoreFailed, group: Sequence[Item] = ()) -> None:
@@ -335,6 +345,13 @@ class Writer:
             self._transaction.forget()
             self._foreign()
 
+    def _look(self) -> None:
+        try:
+            self._see_others()
+        except apsw.Error as error:
+            self._fail(StoreFailed(str(error)))
+            self._finished([])
+
     def _checkpoint(self) -> None:
         """Fold the log into the index, as far as no reader holds it."""
         self._log_pages = 0
@@ -342,13 +359,11 @@ class Writer:
             return
         try:
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.FullError:
+        except (apsw.FullError, apsw.BusyError):
             return  # the log stays, and grows; writes will tell
-        except apsw.IOError as error:
+        except apsw.Error as error:
             self._fail(StoreFailed(str(error)))
             self._finished([])
-        except apsw.BusyError:
-            return
 
     def _close(self) -> None:
         try:
