@@ -62,31 +62,33 @@ def uidl(maildrop: OpenMaildrop, command: Uidl) -> Sendable:
     return ok(f"{number} {view.drop.uidl(number - 1)}") if view.is_listed(number) else NO_SUCH_MESSAGE
 
 
-def retr(maildrop: OpenMaildrop, command: Retr) -> Sendable:
-    objection = maildrop.objection(command.number)
+def _body(maildrop: OpenMaildrop, number: int) -> Reply | bytes | Iterator[bytes]:
+    objection = maildrop.objection(number)
     if objection is not None:
         return objection
-    index, drop = command.number - 1, maildrop.view.drop
     try:
-        body = maildrop.bodies.message(drop, index)
+        return maildrop.bodies.message(maildrop.view.drop, number - 1)
     except MailstoreError as error:
         return reply_to(error)
+
+
+def retr(maildrop: OpenMaildrop, command: Retr) -> Sendable:
+    body = _body(maildrop, command.number)
+    if isinstance(body, Reply):
+        return body
     maildrop.retrieved += 1
-    return SendMessage(body if isinstance(body, bytes) else maildrop.watched(body), drop.dot_lines[index])
+    has_dot_line = maildrop.view.drop.dot_lines[command.number - 1]
+    return SendMessage(body if isinstance(body, bytes) else maildrop.watched(body), has_dot_line)
 
 
 def top_(maildrop: OpenMaildrop, command: Top) -> Sendable:
-    objection = maildrop.objection(command.number)
-    if objection is not None:
-        return objection
-    index, drop = command.number - 1, maildrop.view.drop
-    try:
-        body = maildrop.bodies.message(drop, index)
-    except MailstoreError as error:
-        return reply_to(error)
+    body = _body(maildrop, command.number)
+    if isinstance(body, Reply):
+        return body
+    has_dot_line = maildrop.view.drop.dot_lines[command.number - 1]
     if isinstance(body, bytes):
-        return SendMessage(b"".join(top((body,), command.lines)), drop.dot_lines[index])
-    return SendMessage(maildrop.watched(top(body, command.lines)), drop.dot_lines[index])
+        return SendMessage(b"".join(top((body,), command.lines)), has_dot_line)
+    return SendMessage(maildrop.watched(top(body, command.lines)), has_dot_line)
 
 
 def dele(maildrop: OpenMaildrop, command: Dele) -> Sendable:
