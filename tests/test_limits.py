@@ -189,6 +189,12 @@ def test_the_limits_of_the_configuration_reach_those_who_keep_them() -> None:
     assert (settings.size_limit, settings.recipient_limit) == (config.smtp.size_limit, config.smtp.recipient_limit)
 
 
+def test_d53_whoever_is_silent_has_the_time_that_the_standards_ask_for() -> None:
+    """RFC 1939 section 3: ten minutes; RFC 5321 section 4.5.3.2.7: five."""
+    assert Config().pop3.timeout >= 600
+    assert Config().smtp.timeout >= 300
+
+
 def test_a_login_has_a_domain_that_dns_can_hold() -> None:
     """253 characters; the wire's 255 octets are two more."""
     label = "a" * 63
