@@ -191,7 +191,8 @@ class Server:
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         locks = MaildropLocks(asyncio.get_running_loop())
-        pop3 = Pop3Service(store, self._authenticator, locks, MaildropCache(store), time.time)
+        self.maildrops = MaildropCache(store)
+        pop3 = Pop3Service(store, self._authenticator, locks, self.maildrops, time.time)
 
         def smtp_session() -> SmtpSession:
             return SmtpSession(smtp, store, self._authenticator, time.time)
@@ -251,6 +252,8 @@ class Server:
             try:
                 await end_all_recovery(self._store, now, term)
                 done = await self._store.housekeep(now)
+                if done.compacted:
+                    self.maildrops.clear()
                 await self._authenticator.save()
             except Exception as error:  # a full volume, say: the next round may find it otherwise
                 log.warning("housekeeping stopped; tried again in an hour", extra={"fields": {"why": repr(error)}})

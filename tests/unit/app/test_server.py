@@ -16,8 +16,9 @@ from postwren.mailstore.errors import StoreFull
 from postwren.mailstore.service import housekeeping
 from postwren.mailstore.service.expunge import expunge
 from postwren.storage.embedded import EmbeddedStore
+from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.volume import Volume
-from postwren.terms import MailboxId
+from postwren.terms import AccountId, MailboxId
 
 CONFIG = Config(hostname="mx.example.org", listen=Listen(smtp=("127.0.0.1:0",), pop3=("127.0.0.1:0",), pop3s=()))
 
@@ -147,3 +148,28 @@ def test_a_failing_disk_ends_the_process_with_1_and_acknowledges_nothing(
     monkeypatch.setattr(Volume, "fdatasync", fdatasync)
     asyncio.run(story())
     assert any(record.levelno == logging.CRITICAL for record in told.records)
+
+
+def test_maildrops_are_read_anew_once_their_messages_were_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that polls a maildrop in which nothing changes was kept at addresses whose file is deleted a day later."""
+    rounds = asyncio.Semaphore(0)
+
+    async def housekeep(*_: object) -> Housekeeping:
+        rounds.release()
+        return Housekeeping(compacted=1)
+
+    async def story() -> None:
+        (await fill(tmp_path)).close()
+        server = Server(tmp_path, CONFIG)
+        await server.start()
+        async with asyncio.timeout(10):
+            await rounds.acquire()
+            before = await server.maildrops.open(AccountId(1))
+            await rounds.acquire()
+            await rounds.acquire()
+            assert await server.maildrops.open(AccountId(1)) is not before
+        await server.close()
+
+    monkeypatch.setattr("postwren.app.HOUSEKEEPING_EVERY", 0.01)
+    monkeypatch.setattr(EmbeddedStore, "housekeep", housekeep)
+    asyncio.run(story())
