@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
-from tests.scripts.stage_smtp import CREDENTIALS, NOW, OpenStore, Records, kept
+from tests.scripts.stage_smtp import CREDENTIALS, NOW, OpenStore, Records, credentials_of, kept, no_sleep
 
 from postwren.delivery.envelope import Envelope, Recipient
 from postwren.delivery.inbound import STEPS, Arrival, judge
@@ -16,10 +17,11 @@ from postwren.mailstore.errors import StoreFull
 from postwren.mailstore.port import BodyWriter, NewBody, Store, Transaction, Unit, WriteDone
 from postwren.mailstore.service.accounts import create_account
 from postwren.protocols.smtp.path import POSTMASTER
+from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import AccountId, Address
-from postwren.testing.loopback import LoopbackLink
+from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 
 ENVELOPE = b"MAIL FROM:<a@example.net>\r\nRCPT TO:<ann@example.org>\r\nRCPT TO:<bob@example.org>\r\n"
 HELLO = {False: b"EHLO c\r\n", True: b"LHLO c\r\n"}
@@ -289,6 +291,29 @@ def test_the_last_words() -> None:
     asyncio.run(story())
 
 
+class CrowdedLink(LoopbackLink):
+    """A link whose account has too many connections already."""
+
+    def authenticated(self, account: int) -> bool:
+        return False
+
+
+def test_a08_a_login_beyond_the_connections_of_its_account_is_refused(open_each_store: OpenStore) -> None:
+    async def story() -> None:
+        store = open_each_store()
+        await store.perform(create_account("ann@example.org", credentials_of("secret"), NOW))
+        judge = Authenticator(store, LoginPolicy(), now=lambda: NOW, random=os.urandom, sleep=no_sleep)
+        link = CrowdedLink(SmtpSession(SmtpSettings("mx"), store, judge, lambda: NOW), tls=PLAYED_TLS)
+        link.receive(b"EHLO c\r\n")
+        link.take()
+        link.receive(b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
+        await link.settled()
+        assert link.take()[:9] == b"454 4.7.0"
+        judge.close()
+
+    asyncio.run(story())
+
+
 # -- delivery
 
 
@@ -312,6 +337,20 @@ def test_received_names_a_recipient_only_when_there_is_one() -> None:
     assert b"for" not in received(origin, "mx", envelope("ann", "bob"), NOW)
     one = Envelope(None, recipients=[Recipient(POSTMASTER, AccountId(1))])
     assert b"for <postmaster>;" in received(Origin("c", "", "ESMTP"), "mx", one, NOW)
+
+
+@pytest.mark.parametrize(
+    ("peer", "literal"),
+    [
+        ("192.0.2.1", b"c ([192.0.2.1])\r\n"),
+        ("2001:db8::1", b"c ([IPv6:2001:db8::1])\r\n"),
+        ("fe80::1%eth0", b"c ([IPv6:fe80::1])\r\n"),
+        ("", b"c\r\n"),
+    ],
+)
+def test_received_gives_the_peer_as_an_address_literal(peer: str, literal: bytes) -> None:
+    """RFC 5321 4.1.3, 4.4; a Unix socket has no address."""
+    assert received(Origin("c", peer, "LMTP"), "mx", envelope("ann"), NOW).startswith(b"Received: from " + literal)
 
 
 @pytest.mark.parametrize(

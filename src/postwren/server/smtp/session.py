@@ -46,7 +46,7 @@ from postwren.protocols.smtp.server import (
     ServerConnection,
 )
 from postwren.protocols.smtp.state import SMTP
-from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, Refused
+from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, RefusalReason, Refused
 from postwren.server.smtp.reception import Reception
 from postwren.server.smtp.refusal import (
     ACCEPTED,
@@ -307,6 +307,9 @@ class SmtpSession:
             case Challenge(data):
                 self._exchange = exchange
                 self.core.send(say.challenge(encode_base64(data)))
+            case Accepted() if not self._link.authenticated(step.account_id):
+                self._log("login refused", reason="too many connections")
+                self._refuse(LOGINS[RefusalReason.BUSY])
             case Accepted():
                 self._login = step.login
                 self._log("login", login=step.login)
