@@ -6,7 +6,9 @@ Signals: SIGTERM and SIGINT end the server after the commands under way, SIGHUP 
 """
 
 import asyncio
+import dataclasses
 import datetime
+import fcntl
 import ipaddress
 import logging
 import os
@@ -14,7 +16,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -24,7 +25,7 @@ from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.mailstore.errors import StoreFailed
 from postwren.mailstore.invariant import check
-from postwren.mailstore.service.housekeeping import end_recovery
+from postwren.mailstore.service.housekeeping import end_all_recovery
 from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3.maildrop_lock import MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache
@@ -33,6 +34,8 @@ from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.embedded.check import DiskCheck, repair
+from postwren.storage.embedded.housekeeping import Housekeeping
+from postwren.storage.embedded.recovery import Recovery
 from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
@@ -57,7 +60,7 @@ async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFail
     return EmbeddedStore(data, settings=Settings(reserve=config.storage.reserve), on_failure=on_failure)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """What a check found: each fault with the name of the rule that is broken; what a repair put right."""
 
@@ -95,7 +98,7 @@ def dev_listen(port_base: int) -> Listen:
     return msgspec.convert(places, Listen)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Service:
     """A protocol on its places."""
 
@@ -122,10 +125,16 @@ class Server:
 
     async def start(self) -> dict[str, list[int]]:
         """Open the store, then listen; returns the ports by service. Raises ConfigError or OSError with nothing left open."""
-        config = self._config
+        config, policy = self._config, self._login_policy()
         self._store = await open_store(self._data, config, self._store_failed)
-        self._authenticator = Authenticator(self._store, self._login_policy(), now=time.time, random=os.urandom)
-        await self._authenticator.load()
+        try:
+            self._lock = _lock(self._data)
+            self._authenticator = Authenticator(self._store, policy, now=time.time, random=os.urandom)
+            await self._authenticator.load()
+        except BaseException:
+            self._store.close()
+            raise
+        _tell_recovery(self._store.recovery)
         self._watch = Watch(time.monotonic)
         self._admission = Admission(_caps(config), time.monotonic)
         ports: dict[str, list[int]] = {}
@@ -162,6 +171,7 @@ class Server:
             await self._authenticator.save()
         self._authenticator.close()
         self._store.close()
+        os.close(self._lock)
         log.info("ended", extra={"fields": {"connections": self.stats.opened, "bugs": self.stats.bugs}})
 
     def reload(self) -> None:
@@ -181,7 +191,8 @@ class Server:
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         locks = MaildropLocks(asyncio.get_running_loop())
-        pop3 = Pop3Service(store, self._authenticator, locks, MaildropCache(store), time.time)
+        self.maildrops = MaildropCache(store)
+        pop3 = Pop3Service(store, self._authenticator, locks, self.maildrops, time.time)
 
         def smtp_session() -> SmtpSession:
             return SmtpSession(smtp, store, self._authenticator, time.time)
@@ -238,10 +249,17 @@ class Server:
         term = self._config.storage.recovery_days * DAY
         while True:
             now = int(time.time())
-            for account in list(self._store.reader.accounts()):
-                await self._store.perform(end_recovery(account.account_id, now, term))
-            await self._store.housekeep(now)
-            await self._authenticator.save()
+            try:
+                await end_all_recovery(self._store, now, term)
+                done = await self._store.housekeep(now)
+                if done.compacted:
+                    self.maildrops.clear()
+                await self._authenticator.save()
+            except Exception as error:  # a full volume, say: the next round may find it otherwise
+                log.warning("housekeeping stopped; tried again in an hour", extra={"fields": {"why": repr(error)}})
+            else:
+                if done != Housekeeping():
+                    log.info("housekeeping", extra={"fields": dataclasses.asdict(done)})
             await asyncio.sleep(HOUSEKEEPING_EVERY)
 
 
@@ -261,6 +279,27 @@ async def run_server(data: Path, config: Config, is_dev: bool, ready: Callable[[
         wait.cancel()
     await server.close()
     return 1 if server.failure.is_set() else 0
+
+
+def _lock(data: Path) -> int:
+    """One server a folder: locks of maildrops and counts of failed logins are a process's own. It is freed when the
+    process ends, however it ends."""
+    fd = os.open(data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise ConfigError(f"another server runs on {data}: end it, or choose another folder with --data") from None
+    return fd
+
+
+def _tell_recovery(found: Recovery) -> None:
+    if found.missing:
+        segments = {"segments": str(found.missing)}
+        log.error("segments are missing: restore them from a backup", extra={"fields": segments})
+    if found.checked or found.removed or found.swept:
+        fields = {"checked": found.checked, "never_acknowledged": str(found.removed), "unfinished": found.swept}
+        log.info("recovered", extra={"fields": fields})
 
 
 def _places(texts: Sequence[str]) -> list[Place]:

@@ -1,6 +1,7 @@
 """The commands of the contract, run as people and programs run them, alone and beside a running server."""
 
 import json
+import os
 import poplib
 import smtplib
 from pathlib import Path
@@ -129,3 +130,9 @@ def test_errors_say_what_to_do(words: tuple[str, ...], code: int, says: str, dat
     said = postwren(*words, data=data, text=text, code=code)
     assert says in said
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can spoil another user's folder")
+def test_root_does_not_spoil_the_folder_of_another_user(data: Path) -> None:
+    os.chown(data, 12345, 12345)
+    assert "belongs to 12345" in postwren("account", "list", data=data, code=1)

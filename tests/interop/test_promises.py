@@ -191,5 +191,22 @@ def test_d06_an_answer_waits_for_nobody_elses_message_or_hash(server: Server) ->
             guess.close()
 
 
+def test_a60_failures_by_smtp_close_the_door_of_pop3_too(server: Server) -> None:
+    """One count for all protocols: after ten wrong guesses the right password from there must wait; elsewhere it need not."""
+    guesses = [Peer(server.port(25), "127.200.0.1") for _ in range(10)]
+    for n, guess in enumerate(guesses):
+        guess.reply()
+        guess.say(b"EHLO x")
+        guess.send(b"AUTH PLAIN " + base64.b64encode(b"\0nobody\0wrong %d" % n) + b"\r\n")
+    for guess in guesses:
+        assert guess.reply().startswith(b"535")
+        guess.close()
+    for source, answer in (("127.200.0.1", b"-ERR [SYS/TEMP]"), ("127.210.0.1", b"+OK")):
+        with Peer(server.port(10), source) as peer:
+            peer.reply()
+            peer.say(b"USER " + ANN.encode())
+            assert peer.say(b"PASS " + PASSWORD.encode()).startswith(answer)
+
+
 def test_the_log_of_all_this_has_no_trace(server: Server) -> None:
     assert "Traceback" not in Path(server.log).read_text()

@@ -70,7 +70,9 @@ def _set_from_environment(values: dict[str, Any], name: str, text: str) -> None:
     except msgspec.ValidationError as error:
         raise ConfigError(f"environment: {name}: {error}") from None
     section, _, option = dotted.rpartition(".")
-    (values.setdefault(section, {}) if section else values)[option] = value
+    place = values.setdefault(section, {}) if section else values
+    if isinstance(place, dict):  # else the file is wrong there, and is told so
+        place[option] = value
 
 
 def _explain(message: str) -> str:

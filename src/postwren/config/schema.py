@@ -13,6 +13,8 @@ __all__ = ["Config", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storag
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Hostname = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\])?\Z")]
+"""A domain in A-labels or an address literal (RFC 5321 section 4.1.3): it goes out in greetings."""
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +83,7 @@ class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything."""
 
-    hostname: Annotated[str, Meta(description="this server's name, as in its MX record; empty asks the system")] = ""
+    hostname: Annotated[Hostname, Meta(description="this server's name, as in its MX record; empty asks the system")] = ""
     listen: Listen = Listen()
     tls: Tls = Tls()
     smtp: Smtp = Smtp()

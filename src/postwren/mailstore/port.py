@@ -86,6 +86,9 @@ class Reader(Protocol):
     def expunged(self, account_id: AccountId, mailbox_id: MailboxId | None = None) -> list[Expunged]:
         """What can be brought back (email_id not None), ascending by (mailbox, uid)."""
 
+    def ending(self, before: int) -> list[AccountId]:
+        """Accounts with something that was expunged before then (seconds since 1970) and can still be brought back."""
+
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
         """The feed above `since`, ascending. The changes of one ModSeq happened at once: they come together, beyond
         `limit` if need be, in no particular order. The last one's ModSeq is where to go on."""
@@ -129,9 +132,9 @@ class Transaction(Reader, Protocol):
     ) -> None: ...
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None: ...
     def insert_expunged(self, rows: Sequence[Expunged]) -> None: ...
-    def forget_expunged(self, account_id: AccountId, before: int) -> int:
-        """End the recovery term of tombstones older than `before` (seconds since 1970): their email_id becomes None and their
-        references end. Returns how many."""
+    def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
+        """End the recovery term of up to `limit` tombstones older than `before` (seconds since 1970): their email_id becomes
+        None and their references end. Returns how many."""
 
     def take_expunged(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> list[Expunged]:
         """Tombstones that are being brought back: their email_id becomes None (references move to the caller)."""

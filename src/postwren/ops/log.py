@@ -126,4 +126,6 @@ def _stamp(record: logging.LogRecord) -> str:
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return "\n" + formatter.formatException(record.exc_info) if record.exc_info else ""
+    """What it says may come from a peer: indented and clean, so that no line of it looks like another event."""
+    lines = formatter.formatException(record.exc_info).split("\n") if record.exc_info else []
+    return "".join(f"\n  {clean(line)}" for line in lines)

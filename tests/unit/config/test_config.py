@@ -51,6 +51,8 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         ("[smtp]\nsize_limit = 'a'\n", "smtp.size_limit"),
         ("[smtp]\nsize_limit = -1\n", "smtp.size_limit"),
         ("[log]\nlevel = 'loud'\n", "log.level"),
+        ("hostname = 'a b'\n", "hostname"),
+        ("hostname = 'a.example\\u000a'\n".replace("'", '"'), "hostname"),
     ],
 )
 def test_a_fault_in_the_file_names_the_option(text: str, says: str, tmp_path: Path) -> None:
@@ -58,6 +60,18 @@ def test_a_fault_in_the_file_names_the_option(text: str, says: str, tmp_path: Pa
     path.write_text(text)
     with pytest.raises(ConfigError, match=says):
         load_config(path, {})
+
+
+def test_a_section_that_is_none_is_said_also_where_the_environment_sets_its_option(tmp_path: Path) -> None:
+    path = tmp_path / "postwren.toml"
+    path.write_text("smtp = 3\n")
+    with pytest.raises(ConfigError, match="smtp: Expected"):
+        load_config(path, {"POSTWREN_SMTP_TIMEOUT": "3"})
+
+
+@pytest.mark.parametrize("name", ["", "mx.example.org", "xn--bcher-kva.example", "[192.0.2.1]", "[IPv6:2001:db8::1]"])
+def test_a_hostname_is_a_domain_or_an_address_literal(name: str) -> None:
+    assert load_config(None, {"POSTWREN_HOSTNAME": name}).hostname == name
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:

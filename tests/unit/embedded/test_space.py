@@ -16,6 +16,7 @@ from postwren.mailstore.service.maildrop import open_maildrop, remove
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.check import DiskCheck, repair
 from postwren.storage.embedded.housekeeping import Housekeeping
+from postwren.storage.embedded.volume import Volume
 
 NOW = 1_800_000_000
 
@@ -53,6 +54,25 @@ def test_mostly_empty_segments_are_compacted_and_their_files_go_later(tmp_path: 
 
     run(keep, tmp_path)
     assert list(DiskCheck(tmp_path).run()) == []
+
+
+def deleted_and_held() -> list[str]:
+    held = [path.readlink().name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return [name for name in held if name.endswith(".seg (deleted)")]
+
+
+def test_space_of_deleted_segments_is_free_at_once(tmp_path: Path) -> None:
+    """They were held open, up to 128 of 64 MB."""
+
+    async def keep(store: EmbeddedStore) -> None:
+        await thin_out(store, 6)
+        assert await store.read(lambda reader: list(invariant.check(reader, store.body_pieces))) == []
+        assert len(contents(store)) == 5
+        await store.housekeep(NOW)
+        assert (await store.housekeep(NOW + SMALL.retired_seconds)).deleted == 4
+        assert deleted_and_held() == []
+
+    run(keep, tmp_path)
 
 
 def test_a_reader_of_old_rows_still_reads_a_retired_segment(tmp_path: Path) -> None:
@@ -126,6 +146,21 @@ def test_files_that_no_row_names_are_swept_after_a_week(tmp_path: Path) -> None:
         assert orphan.exists()
         await store.housekeep(NOW + SMALL.orphan_seconds + 1)
         assert not orphan.exists()
+
+    run(keep, tmp_path)
+
+
+def test_a_file_whose_rows_are_about_to_be_committed_is_not_swept(tmp_path: Path) -> None:
+    """However old a clock that jumped makes it look."""
+
+    async def keep(store: EmbeddedStore) -> None:
+        path = tmp_path / "segments" / "00000777.seg"
+        fd = Volume().create(path)
+        await store.housekeep(NOW * 2)
+        assert path.exists()
+        os.close(fd)
+        await store.housekeep(NOW * 2)
+        assert not path.exists()
 
     run(keep, tmp_path)
 

@@ -29,6 +29,19 @@ def test_a_33_one_event_is_one_clean_line(style: str, value: object) -> None:
     assert len(text) < LONGEST_FIELD * 6 + 200
 
 
+def test_a_33_a_trace_neither_imitates_a_line_nor_reaches_the_terminal() -> None:
+    stream = io.StringIO()
+    set_up_log("text", "info", stream)
+    try:
+        raise ValueError("bad \x1b[31m\n2026-01-31T12:00:00Z pop3 info login login=root")
+    except ValueError:
+        logging.getLogger("postwren.smtp").exception("bug")
+    first, *others = stream.getvalue().splitlines()
+    assert first.endswith("smtp error bug")
+    assert others
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
+
+
 def test_json_lines_parse_and_keep_numbers() -> None:
     line = json.loads(said("json", "mail.example.org"))
     assert (line["area"], line["event"], line["helo"], line["code"]) == ("smtp", "refused", "mail.example.org", 550)

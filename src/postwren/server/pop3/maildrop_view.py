@@ -75,6 +75,11 @@ class MaildropCache:
             self._keep(account_id, inbox.highestmodseq, rendered)
         return rendered
 
+    def clear(self) -> None:
+        """Messages were moved to other segments: what is kept here names the old ones, whose files will be deleted."""
+        self._cached.clear()
+        self._messages = 0
+
     def _keep(self, account_id: AccountId, modseq: ModSeq, rendered: RenderedMaildrop) -> None:
         old = self._cached.pop(account_id, None)
         if old is not None:

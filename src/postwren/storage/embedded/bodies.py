@@ -63,6 +63,13 @@ class BodyFiles:
     def window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         return ref.offset, _pread(self._file(ref.segment), length, ref.offset)
 
+    def close_deleted(self) -> None:
+        """Give back the space of files that were deleted meanwhile."""
+        for segment_id, fd in list(self._files.items()):
+            if not os.fstat(fd).st_nlink:
+                del self._files[segment_id]
+                os.close(fd)
+
     def close(self) -> None:
         while self._files:
             os.close(self._files.popitem()[1])

@@ -19,7 +19,7 @@ from postwren.mailstore.errors import BodyCorrupt
 from postwren.mailstore.model import BodyRef
 from postwren.storage.embedded.body import SpoolFile
 from postwren.storage.embedded.record import HEADER_SIZE, parse_header
-from postwren.storage.embedded.segment import RETIRED, SEALED, segment_path
+from postwren.storage.embedded.segment import RETIRED, SEALED, lock, segment_path
 from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.volume import Volume
 
@@ -124,8 +124,18 @@ class Housekeeper:
             if await self._store.read(partial(_is_known, int(path.stem))):
                 continue
             if path.stat().st_mtime + self._settings.orphan_seconds < self._now:
-                self._report.octets_freed += path.stat().st_size
+                await self._sweep(path)
+
+    async def _sweep(self, path: Path) -> None:
+        fd = lock(path)
+        if fd is None:  # its process is about to commit the rows that name it, whatever the clock says of its age
+            return
+        try:
+            if not await self._store.read(partial(_is_known, int(path.stem))):  # it may have just done so
+                self._report.octets_freed += os.fstat(fd).st_size
                 self._volume.unlink(path)
+        finally:
+            os.close(fd)
 
 
 def _move(moves: list[tuple[BodyRef, int, int]], tx: Any) -> None:

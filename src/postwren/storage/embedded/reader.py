@@ -193,6 +193,10 @@ class EmbeddedReader:
         )
         return list(map(Expunged._make, self._rows(sql, account_id, mailbox_id)))
 
+    def ending(self, before: int) -> list[AccountId]:
+        sql = "SELECT DISTINCT account_id FROM expunged WHERE email_id IS NOT NULL AND expunged < ? ORDER BY account_id"
+        return [row[0] for row in self._rows(sql, before)]
+
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
         sql = (
             "SELECT account_id, modseq, kind, mailbox_id, uid_lo, uid_hi FROM change WHERE account_id = ? AND modseq {}"

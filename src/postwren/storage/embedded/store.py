@@ -214,7 +214,11 @@ class EmbeddedStore:
     async def housekeep(self, now: int) -> Housekeeping:
         """Give space back: in small steps, which wait while there is other work; for idle hours."""
         keeper = Housekeeper(self, self._volume, self._directory, self._settings, now)
-        return await keeper.run()
+        done = await keeper.run()
+        if done.deleted:
+            self._files.close_deleted()
+            await self.read(lambda _: self._bulk_files.close_deleted())
+        return done
 
     # -- outcomes: from the writer's thread to the loop's
 

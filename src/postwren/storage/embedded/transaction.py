@@ -212,19 +212,25 @@ class EmbeddedTransaction(EmbeddedReader):
     def insert_expunged(self, rows: Sequence[Expunged]) -> None:
         self._insert_rows("expunged", rows)
 
-    def forget_expunged(self, account_id: AccountId, before: int) -> int:
-        where = "WHERE account_id = ?1 AND email_id IS NOT NULL AND expunged < ?2"
-        sql = f"SELECT email_id, count(*) FROM expunged {where} GROUP BY email_id"  # noqa: S608 - `where` is above
-        ended = self._rows(sql, account_id, before)
-        self.add_references(account_id, [(email_id, -count) for email_id, count in ended])
-        self._execute(f"UPDATE expunged SET email_id = NULL {where}", (account_id, before))  # noqa: S608 - `where` is above
-        return sum(count for _, count in ended)
+    def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
+        sql = (
+            "SELECT mailbox_id, uid, email_id FROM expunged WHERE account_id = ? AND email_id IS NOT NULL AND expunged < ?"
+            " ORDER BY expunged LIMIT ?"
+        )
+        ended = self._rows(sql, account_id, before, limit)
+        self.add_references(account_id, [(email_id, -1) for _, _, email_id in ended])
+        self._forget_emails(account_id, [(mailbox_id, uid) for mailbox_id, uid, _ in ended])
+        return len(ended)
+
+    def _forget_emails(self, account_id: AccountId, keys: Iterable[tuple[int, int]]) -> None:
+        """These tombstones name their email no more."""
+        sql = "UPDATE expunged SET email_id = NULL WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
+        self._connection.executemany(sql, [(account_id, *key) for key in keys])
 
     def take_expunged(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> list[Expunged]:
         found = map(Expunged._make, self._rows(EXPUNGED_IN, account_id, mailbox_id, ranges_text(uids)))
         rows = [row for row in found if row.email_id is not None]
-        sql = "UPDATE expunged SET email_id = NULL WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
-        self._connection.executemany(sql, [(account_id, mailbox_id, row.uid) for row in rows])
+        self._forget_emails(account_id, [(mailbox_id, row.uid) for row in rows])
         return rows
 
     def flagset_id(self, account_id: AccountId, flags: frozenset[str]) -> FlagSetId:

@@ -146,6 +146,10 @@ class MemoryReader:
         rows = [row for key in wanted for row in tables.get(key, {}).values() if row.email_id is not None]
         return sorted(rows, key=lambda row: (row.mailbox_id, row.uid))
 
+    def ending(self, before: int) -> list[AccountId]:
+        accounts = sorted(self._tables.accounts)
+        return [a for a in accounts if any(row.expunged < before for row in self.expunged(a))]
+
     def changes(self, account_id: AccountId, since: ModSeq, limit: int = 1000) -> list[Change]:
         found: list[Change] = []
         for change in self._of(account_id).changes:
@@ -336,8 +340,8 @@ class MemoryTransaction(MemoryReader):
         for row in rows:
             self._insert(self._of(row.account_id).expunged[row.mailbox_id], row.uid, row)
 
-    def forget_expunged(self, account_id: AccountId, before: int) -> int:
-        ended = [row for row in self.expunged(account_id) if row.expunged < before]
+    def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
+        ended = [row for row in self.expunged(account_id) if row.expunged < before][:limit]
         self.add_references(account_id, [(EmailId(row.email_id or 0), -1) for row in ended])
         self._end_recovery(ended)
         return len(ended)

@@ -91,11 +91,13 @@ class RecoveryContract:
         email = scene.reader.email(ann.account_id, done.email_id)
         assert email is not None
         assert scene.store.read_body(email.body) == b"one\r\n"
+        assert (scene.reader.ending(destroyed), scene.reader.ending(destroyed + 1)) == ([], [ann.account_id])
         assert await scene.perform(end_recovery(ann.account_id, destroyed + RECOVERY_TERM)) == 0
         assert await scene.perform(end_recovery(ann.account_id, destroyed + RECOVERY_TERM + 1)) == 1
         assert await scene.perform(end_recovery(ann.account_id, destroyed + RECOVERY_TERM + 1)) == 0
         assert scene.reader.email(ann.account_id, done.email_id) is None
         assert recoverable(scene.reader, ann.account_id) == []
+        assert scene.reader.ending(destroyed + 1) == []
         assert (await scene.perform(recover(ann.account_id, mailbox_id, [(1, 1)], scene.now))).source == []
         assert scene.reader.expunged_since(ann.account_id, mailbox_id, ModSeq(0)) == [1]
 
