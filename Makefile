@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := src
 
-.PHONY: setup run demo test check fuzz bench interop crash ci lock
+.PHONY: setup run demo test unit check fuzz bench interop crash ci lock
 
 setup: .venv/.ready
 
@@ -29,6 +29,9 @@ test: check        ## everything that must pass
 	$(BIN)/pytest -q -m "not real"
 	tests/interop/setup.sh
 	$(BIN)/pytest -q -m real
+
+unit: setup        ## unit tests and dialogues alone: seconds
+	$(BIN)/pytest -q -m "not real" tests/unit tests/scripts
 
 fuzz: setup        ## every fuzz target for a bounded time (SECONDS=60)
 	$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60)

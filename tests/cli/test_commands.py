@@ -1,6 +1,7 @@
 """The commands of the contract, run as people and programs run them, alone and beside a running server."""
 
 import json
+import os
 import poplib
 import resource
 import smtplib
@@ -136,3 +137,9 @@ def test_the_server_takes_as_many_descriptors_as_it_may(data: Path) -> None:
     with Server(data) as server:
         soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         assert soft == hard
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can spoil another user's folder")
+def test_root_does_not_spoil_the_folder_of_another_user(data: Path) -> None:
+    os.chown(data, 12345, 12345)
+    assert "belongs to 12345" in postwren("account", "list", data=data, code=1)

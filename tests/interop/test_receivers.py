@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from bench.lab.mail import with_crlf
 from tests.interop.house import Corpus, House, each_once
+from tests.interop.recorder import Recorder
 
 pytestmark = pytest.mark.real
 
@@ -91,6 +92,20 @@ def test_fetchmail(house: House, corpus: Corpus, security: str, program: Find, t
     check_lf_client(house, login, corpus, tmp_path, [*command, "--pidfile", str(tmp_path / "pid")], loosely=0.15)
 
 
+def test_fetchmail_is_sent_every_octet(house: House, corpus: Corpus, program: Find, tmp_path: Path) -> None:
+    """What fetchmail tidies before it hands it on is compared on the wire."""
+    login, rc, store = house.new_login(), tmp_path / "fetchmailrc", storing(tmp_path)
+    house.deliver(login, corpus.sendable)
+    with Recorder(house.pop3) as recorder:
+        settings = {"port": recorder.port, "login": login, "tls": "sslproto ''", "certificate": house.certificate}
+        rc.write_text(FETCHMAIL.format(store=store, **settings))
+        rc.chmod(0o600)
+        command = [program("fetchmail"), "--bad-header", "accept", "-f", str(rc), "--invisible", "--nosyslog", "--nodetach"]
+        run([*command, "--pidfile", str(tmp_path / "pid")], HOME=str(tmp_path), FETCHMAILHOME=str(tmp_path))
+    each_once(recorder.retrieved(), corpus.sendable)
+    assert house.count(login) == 0
+
+
 GETMAIL = """
 [retriever]
 type = {kind}
@@ -124,6 +139,18 @@ def test_getmail6(house: House, corpus: Corpus, security: str, program: Find, tm
     command = [program("getmail"), "--getmaildir", str(tmp_path), "--rcfile", str(rc)]
     # it takes every message through Python's email package, which does not give all of them back as they were
     check_lf_client(house, login, corpus, tmp_path, command, least_exact=0.4)
+
+
+def test_getmail6_is_sent_every_octet(house: House, corpus: Corpus, program: Find, tmp_path: Path) -> None:
+    """What getmail6 rewrites before it hands it on is compared on the wire."""
+    login, rc = house.new_login(), tmp_path / "getmailrc"
+    house.deliver(login, corpus.sendable)
+    with Recorder(house.pop3) as recorder:
+        settings = {"kind": "SimplePOP3Retriever", "port": recorder.port, "login": login, "ca": ""}
+        rc.write_text(GETMAIL.format(store=storing(tmp_path, pause=0.04), **settings))
+        run([program("getmail"), "--getmaildir", str(tmp_path), "--rcfile", str(rc)], HOME=str(tmp_path))
+    each_once(recorder.retrieved(), corpus.sendable)
+    assert house.count(login) == 0
 
 
 MPOP = """

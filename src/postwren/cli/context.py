@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -59,8 +60,16 @@ class Place:
     def find(cls, data: Path | None, config: Path | None) -> "Place":
         """From the options. Nothing is made: a store makes its folder when it is opened."""
         folder = data or (Path("/var/lib/postwren") if os.geteuid() == 0 else Path.home() / ".local/share/postwren")
+        _refuse_to_spoil(folder)
         usual = folder / "postwren.toml"
         return cls(folder, load_config(config or (usual if usual.exists() else None), os.environ))
+
+
+def _refuse_to_spoil(folder: Path) -> None:
+    """What root makes in another user's folder, that user's server cannot use."""
+    if os.geteuid() == 0 and folder.exists() and (owner := folder.stat().st_uid) != 0:
+        name = pwd.getpwuid(owner).pw_name if owner in {entry.pw_uid for entry in pwd.getpwall()} else str(owner)
+        fail(f"{folder} belongs to {name}: run this as that user (sudo -u {name} ...)")
 
 
 def with_store(data: Path | None, config: Path | None, work: Callable[[Store, Place], Awaitable[T]]) -> T:

@@ -136,6 +136,9 @@ class Conversation(Generic[C]):
     def timed_out(self) -> None:
         self._error = TimeoutError("the server took too long")
 
+    def server_ends(self) -> None:
+        """Only a listener ends its links."""
+
     def failed(self, error: BaseException) -> None:
         self._error = error
 

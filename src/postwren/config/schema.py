@@ -37,7 +37,7 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way in, by SMTP and LMTP."""
 
-    size_limit: Annotated[Octets, Meta(description="the largest message taken")] = 50_000_000
+    size_limit: Annotated[Count, Meta(description="the largest message taken")] = 50_000_000
     recipient_limit: Annotated[Count, Meta(description="recipients of one message (RFC 5321 asks for 100)")] = 100
     subaddress_separator: Annotated[str, Meta(description='ann+lists@ reaches ann@; "" switches it off', max_length=1)] = "+"
     postmaster: Annotated[str, Meta(description="the login that gets postmaster@ where no such address exists")] = ""

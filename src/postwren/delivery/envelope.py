@@ -22,6 +22,7 @@ class Envelope:
     reverse_path: Address | None
     is_utf8: bool = False
     recipients: list[Recipient] = field(default_factory=list)
+    declared_size: int = 0  # RFC 1870; 0 where the sender did not say
 
     def accounts(self) -> list[AccountId]:
         """Each account once, in order: two addresses of one account are one copy."""

@@ -41,7 +41,8 @@ def return_path(reverse_path: Address | None) -> bytes:
 
 def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:
     """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
-    peer = f" ([{'IPv6:' if ':' in origin.peer else ''}{origin.peer}])" if origin.peer else ""
+    address = origin.peer.partition("%")[0]  # the scope of a link-local address is ours alone, and no grammar has it
+    peer = f" ([{'IPv6:' if ':' in address else ''}{address}])" if address else ""
     hello = _NOT_DOMAIN.sub("_", origin.hello)
     addressee = f"\r\n\tfor {format_path(envelope.recipients[0].address).decode()}" if len(envelope.recipients) == 1 else ""
     return (

@@ -9,6 +9,8 @@ What must stay true:
   what one connection may cost is bounded by one read and the answer to one event.
 - All answers of one pump leave in one write. Bodies are pulled piece by piece; what follows them waits.
 - `session.closed()` is called exactly once for a session that was made, on every path.
+- A socket with unread octets is not just closed: that resets the connection, and the reset can overtake our last word. We close
+  our side only, tell the session that it is over, and lose what still comes until the peer hangs up, or a moment has passed.
 - An idle link holds no buffers: `_held` is None, the outflow empty.
 """
 
@@ -26,13 +28,16 @@ from postwren.transport.session import SUSPENDED, Handled, Peer, Session, TlsInf
 from postwren.transport.tls import TlsChannel, TlsFault, TlsSide
 from postwren.wire.core import NEED_DATA, Core, Waiting
 
-__all__ = ["HELD_CAP", "HIGH_WATER", "Link", "LinkConfig", "LinkStats"]
+__all__ = ["HELD_CAP", "HIGH_WATER", "LINGER", "LINGER_OCTETS", "Link", "LinkConfig", "LinkStats"]
 
 log = logging.getLogger(__name__)
 
 HELD_CAP: Final = 65536
 HIGH_WATER: Final = 131072
 EVENTS_AT_ONCE: Final = 1024  # then other links get their turn
+LINGER: Final = 3.0
+"""Seconds that a peer has to hang up after our last word, and the octets it may still send."""
+LINGER_OCTETS: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -83,6 +88,7 @@ class Link(asyncio.Protocol):
         "_is_pumping",
         "_is_reading",
         "_is_yielding",
+        "_lingers_since",
         "_loop",
         "_octets",
         "_outflow",
@@ -118,6 +124,7 @@ class Link(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._events = self._octets = 0
         self._eof: bool | None = False  # True: came, None: the core was told
+        self._lingers_since: float | None = None  # our last word is said
         self._is_hungry = False  # the core said NEED_DATA and was fed nothing since
         self._is_reading = True
         self._is_lost = True  # there is no connection (yet, or any more)
@@ -175,6 +182,8 @@ class Link(asyncio.Protocol):
     def end(self) -> None:
         """The server ends: finish the command or message that is under way, then close."""
         self._is_ending = True
+        if self._lingers_since is not None:
+            return
         if self._session is None:
             self.abort()
         else:
@@ -210,9 +219,11 @@ class Link(asyncio.Protocol):
         self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if self._wants_close or self._is_lost:
-            return
         self._octets += len(data)
+        if self._wants_close or self._is_lost:
+            if self._lingers_since is not None and self._octets > LINGER_OCTETS:
+                self._transport.abort()
+            return
         if self._channel is not None:
             data = self._decrypt(self._channel, data)
         if data:
@@ -254,11 +265,7 @@ class Link(asyncio.Protocol):
         self._held = self._channel = None
         self._outflow.drop()
         self._tell_ready()
-        if self._session is not None:
-            try:
-                self._session.closed()
-            except Exception as error:
-                self._count_bug(error)
+        self._end_session()
         if config.lost is not None:
             config.lost(self)
 
@@ -297,6 +304,7 @@ class Link(asyncio.Protocol):
         if channel.info is None:
             self._config.stats.handshakes_failed += 1
         self._outflow.write_octets(channel.to_send())
+        self._outflow.drop()
         self._wants_close = True
         self._transport.close()
 
@@ -443,7 +451,7 @@ class Link(asyncio.Protocol):
             if self._eof is None:
                 self._wants_close = True
             elif self._is_ending and session.core.waiting_for in (Waiting.COMMAND, Waiting.LOGIN):
-                self._say_last_word(session)
+                self._say_last_word(session, session.server_ends)
         if self._wants_close:
             if not self._waits and outflow.later is None:
                 self._finish()
@@ -454,10 +462,10 @@ class Link(asyncio.Protocol):
             else:
                 self._transport.pause_reading()
 
-    def _say_last_word(self, session: Session) -> None:
+    def _say_last_word(self, session: Session, say: Callable[[], None]) -> None:
         self._wants_close = True
         try:
-            session.timed_out()
+            say()
         except Exception as error:
             self._count_bug(error)
         self._collect(session.core)
@@ -468,7 +476,32 @@ class Link(asyncio.Protocol):
         self._write_now()
         if self._channel is not None:
             self._outflow.write_octets(self._channel.end())
-        self._transport.close()
+        if self._eof is False:
+            self._linger()
+        else:
+            self._transport.close()
+
+    def _linger(self) -> None:
+        self._lingers_since = self._config.watch.clock()
+        self._octets = 0
+        self._held = None
+        self._outflow.drop()
+        self._end_session()
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer has reset the connection
+            self._transport.close()
+
+    def _end_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.closed()
+            except Exception as error:
+                self._count_bug(error)
 
     # -- writing
 
@@ -506,12 +539,16 @@ class Link(asyncio.Protocol):
     def judge(self, now: float, elapsed: float) -> None:
         """Called by the watch once a second."""
         patience, pace, session = self._config.patience, self._pace, self._session
-        if session is None or self._is_negotiating():
+        lingers_since = self._lingers_since
+        if lingers_since is not None and self._transport.get_write_buffer_size() == 0:
+            if now - lingers_since > LINGER:
+                self._transport.close()
+        elif lingers_since is None and (session is None or self._is_negotiating()):
             if pace.is_overdue(patience, now, Waiting.HANDSHAKE, 0, 0):
                 self._config.stats.timed_out += 1
                 self.fault = TimeoutError("the peer did not finish the TLS handshake")
                 self.abort()
-        elif self._outflow.is_full or self._outflow.later is not None or self._transport.is_closing():
+        elif session is None or self._outflow.is_full or self._outflow.later is not None or self._transport.is_closing():
             if pace.is_reader_too_slow(patience, now, self._outflow.taken()):
                 self._config.stats.slow_readers += 1
                 self.fault = TimeoutError("the peer does not read")
@@ -521,7 +558,7 @@ class Link(asyncio.Protocol):
         elif pace.is_overdue(patience, now, session.core.waiting_for, self._events, self._octets):
             self._config.stats.timed_out += 1
             self.fault = TimeoutError("the peer owed something for too long")
-            self._say_last_word(session)
+            self._say_last_word(session, session.timed_out)
             self._pump()
 
 

@@ -31,7 +31,7 @@ class BodyFailed(Exception):
 class Outflow:
     """One link's way out. The link sets `is_full` when the transport wants no more, and `channel` when TLS begins."""
 
-    __slots__ = ("_batch", "_batched", "_written", "channel", "is_full", "later", "transport")
+    __slots__ = ("_batch", "_batched", "_is_over", "_written", "channel", "is_full", "later", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -41,9 +41,12 @@ class Outflow:
         self._batch: list[bytes] | None = None
         self._batched = 0
         self._written = 0
+        self._is_over = False
 
     def collect(self, outputs: list[Output]) -> None:
         """Take what the core wants sent; write what fills a batch. Raises BodyFailed, TlsFault."""
+        if self._is_over:
+            return
         for output in outputs:
             if self.later is not None:
                 self.later.append(output)
@@ -80,6 +83,8 @@ class Outflow:
             if self._batched >= BATCH:
                 left -= self._batched
                 self.flush()
+                if self.transport.is_closing():  # the peer is gone, and the loop has not said so yet
+                    return
         if not later:
             self.later = None
 
@@ -103,7 +108,8 @@ class Outflow:
         return self._written - self.transport.get_write_buffer_size() - _unsent(self.transport)
 
     def drop(self) -> None:
-        """Nothing more will be written: release bodies and buffers."""
+        """Nothing more will be written, whatever is still said: release bodies and buffers."""
+        self._is_over = True
         self.later = self._batch = self.channel = None
         self._batched = 0
 

@@ -99,8 +99,10 @@ class Session(Protocol):
         """TLS is on after `start_tls`: forget what was learned in the clear (A-02)."""
 
     def timed_out(self) -> None:
-        """The peer owed something for too long, or the server ends and this session is at rest: queue a last word if the
-        protocol has one; the link then closes."""
+        """The peer owed something for too long: queue a last word if the protocol has one; the link then closes."""
+
+    def server_ends(self) -> None:
+        """The server ends and this session is at rest: as `timed_out`."""
 
     def failed(self, error: BaseException) -> None:
         """A bug of ours came out of `handle`: queue the protocol's word for it; the link counts it, logs it and closes."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
-from tests.scripts.stage_smtp import CREDENTIALS, NOW, OpenStore, Records, kept
+from tests.scripts.stage_smtp import CREDENTIALS, NOW, OpenStore, Records, credentials_of, kept, no_sleep
 
 from postwren.delivery.envelope import Envelope, Recipient
 from postwren.delivery.inbound import STEPS, Arrival, judge
@@ -16,10 +17,11 @@ from postwren.mailstore.errors import StoreFull
 from postwren.mailstore.port import BodyWriter, NewBody, Store, Transaction, Unit, WriteDone
 from postwren.mailstore.service.accounts import create_account
 from postwren.protocols.smtp.path import POSTMASTER
+from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import AccountId, Address
-from postwren.testing.loopback import LoopbackLink
+from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 
 ENVELOPE = b"MAIL FROM:<a@example.net>\r\nRCPT TO:<ann@example.org>\r\nRCPT TO:<bob@example.org>\r\n"
 HELLO = {False: b"EHLO c\r\n", True: b"LHLO c\r\n"}
@@ -177,6 +179,21 @@ def test_a_connection_lost_in_the_data_gives_its_space_back(open_each_store: Ope
     play(open_each_store, story)
 
 
+@pytest.mark.parametrize("is_lmtp", [False, True])
+def test_d06_the_answer_leaves_in_the_turn_in_which_the_message_became_durable(open_each_store: OpenStore, is_lmtp: bool) -> None:
+    """D-06: nothing stands between the store's word and the reply, whatever else the loop has to do."""
+
+    async def story(scene: Scene) -> None:
+        await scene.begin()
+        assert await scene.say(b"x\r\n.\r\n", settled=False) == b""
+        ((_, _, done),) = scene.store.waiting
+        scene.store.waiting.clear()
+        done([None, None], None)
+        assert scene.link.take() == b"250 2.0.0 Message kept\r\n" * (2 if is_lmtp else 1)
+
+    play(open_each_store, story, is_lmtp)
+
+
 def test_what_is_in_the_hands_of_the_store_is_kept_when_the_peer_goes(open_each_store: OpenStore) -> None:
     """D-06: the peer does not know, and the message is there once."""
 
@@ -253,11 +270,16 @@ def test_a_log_line_is_one_constant_text_and_its_fields(open_each_store: OpenSto
 
 
 def test_the_last_words() -> None:
-    """RFC 5321 4.5.3.2: a time-out; a bug of ours."""
+    """RFC 5321 4.5.3.2 and 3.8: a time-out; the end of the server; a bug of ours."""
     nothing: Any = None
+    words: list[tuple[Callable[[SmtpSession], None], bytes]] = [
+        (SmtpSession.timed_out, b"421 4.4.2"),
+        (SmtpSession.server_ends, b"421 4.3.2"),
+        (lambda session: session.failed(ValueError()), b"451 4.3.0"),
+    ]
 
     async def story() -> None:
-        for word, code in ((SmtpSession.timed_out, b"421 4.4.2"), (lambda s: s.failed(ValueError()), b"451 4.3.0")):
+        for word, code in words:
             session = SmtpSession(SmtpSettings("mx"), nothing, None, lambda: NOW)
             link = LoopbackLink(session)
             link.take()
@@ -265,6 +287,29 @@ def test_the_last_words() -> None:
             link.receive(b"NOOP\r\n")
             assert link.take()[:9] == code
             assert link.take() == b""
+
+    asyncio.run(story())
+
+
+class CrowdedLink(LoopbackLink):
+    """A link whose account has too many connections already."""
+
+    def authenticated(self, account: int) -> bool:
+        return False
+
+
+def test_a08_a_login_beyond_the_connections_of_its_account_is_refused(open_each_store: OpenStore) -> None:
+    async def story() -> None:
+        store = open_each_store()
+        await store.perform(create_account("ann@example.org", credentials_of("secret"), NOW))
+        judge = Authenticator(store, LoginPolicy(), now=lambda: NOW, random=os.urandom, sleep=no_sleep)
+        link = CrowdedLink(SmtpSession(SmtpSettings("mx"), store, judge, lambda: NOW), tls=PLAYED_TLS)
+        link.receive(b"EHLO c\r\n")
+        link.take()
+        link.receive(b"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n")
+        await link.settled()
+        assert link.take()[:9] == b"454 4.7.0"
+        judge.close()
 
     asyncio.run(story())
 
@@ -292,6 +337,20 @@ def test_received_names_a_recipient_only_when_there_is_one() -> None:
     assert b"for" not in received(origin, "mx", envelope("ann", "bob"), NOW)
     one = Envelope(None, recipients=[Recipient(POSTMASTER, AccountId(1))])
     assert b"for <postmaster>;" in received(Origin("c", "", "ESMTP"), "mx", one, NOW)
+
+
+@pytest.mark.parametrize(
+    ("peer", "literal"),
+    [
+        ("192.0.2.1", b"c ([192.0.2.1])\r\n"),
+        ("2001:db8::1", b"c ([IPv6:2001:db8::1])\r\n"),
+        ("fe80::1%eth0", b"c ([IPv6:fe80::1])\r\n"),
+        ("", b"c\r\n"),
+    ],
+)
+def test_received_gives_the_peer_as_an_address_literal(peer: str, literal: bytes) -> None:
+    """RFC 5321 4.1.3, 4.4; a Unix socket has no address."""
+    assert received(Origin("c", peer, "LMTP"), "mx", envelope("ann"), NOW).startswith(b"Received: from " + literal)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.transport.transport_echo import LOOPS, Caller, Stage, pieces, received, run, until
 
 from postwren.transport.deadline import Patience
+from postwren.transport.link import LINGER, LINGER_OCTETS
 
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
@@ -336,6 +337,74 @@ def test_our_own_time_is_not_charged_to_the_peer(loop: str) -> None:
             await stage.sessions[0].suspended.wait()
             stage.passes(10_000)
             assert stage.config.stats.timed_out == 0
+            await caller.close()
+
+    run(loop, work())
+
+
+def hurry(port: int, asked: bytes, *, hangs_up: bool) -> bytes:
+    """A peer that goes on talking, and reads only then."""
+    with socket.create_connection(("127.0.0.1", port), 20) as peer:
+        peer.sendall(asked)
+        if hangs_up:
+            peer.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: peer.recv(65536), b""))  # raises ConnectionResetError where the link just closed
+
+
+@each_loop
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_the_last_word_reaches_a_peer_that_still_talks(loop: str, hangs_up: bool) -> None:
+    async def work() -> None:
+        async with Stage() as stage:
+            asked = b"QUIT\r\n" + b"more\r\n" * 100_000
+            answer = await asyncio.to_thread(hurry, stage.port, asked, hangs_up=hangs_up)
+            assert answer == b"hello\r\nbye\r\n"
+            await until(lambda: not stage.listener.links)
+            assert stage.sessions[0].handled == [b"QUIT"]
+
+    run(loop, work())
+
+
+@each_loop
+def test_a_session_is_closed_before_its_peer_hangs_up(loop: str) -> None:
+    async def work() -> None:
+        async with Stage() as stage:
+            caller = await stage.call()
+            caller.send(b"QUIT\r\n")
+            await stage.sessions[0].gone.wait()
+            assert len(stage.listener.links) == 1
+            assert await caller.rest() == b"hello\r\nbye\r\n"
+            await caller.close()
+            await until(lambda: not stage.listener.links)
+            assert stage.config.stats.closed == 1
+
+    run(loop, work())
+
+
+@each_loop
+def test_a_peer_that_never_hangs_up_is_left_after_a_moment(loop: str) -> None:
+    async def work() -> None:
+        async with Stage() as stage:
+            caller = await stage.call()
+            caller.send(b"QUIT\r\n")
+            await stage.sessions[0].gone.wait()
+            stage.passes(LINGER)
+            await asyncio.sleep(0)
+            assert len(stage.listener.links) == 1
+            stage.passes(1)
+            await until(lambda: not stage.listener.links)
+            await caller.close()
+
+    run(loop, work())
+
+
+@each_loop
+def test_a_peer_that_never_stops_talking_is_left(loop: str) -> None:
+    async def work() -> None:
+        async with Stage() as stage:
+            caller = await stage.call()
+            caller.send(b"QUIT\r\n" + b"x" * (LINGER_OCTETS + 1_000_000))
+            await until(lambda: not stage.listener.links and stage.sessions)
             await caller.close()
 
     run(loop, work())

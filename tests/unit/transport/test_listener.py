@@ -83,16 +83,16 @@ def test_closing_lets_work_under_way_be_finished_and_answered(loop: str) -> None
             await stage.sessions[1].suspended.wait()
             sending.send(b"6")
             closing = asyncio.ensure_future(stage.listener.close(60))
-            assert await idle.rest() == b"bye, too slow\r\n"
+            assert await idle.rest() == b"bye, the end\r\n"
             stage.sessions[1].gate.set()
-            assert await working.rest() == b"committed\r\nbye, too slow\r\n"
+            assert await working.rest() == b"committed\r\nbye, the end\r\n"
             sending.send(b"7890")
-            assert await sending.rest() == b"BULKED\r\nbye, too slow\r\n"
+            assert await sending.rest() == b"BULKED\r\nbye, the end\r\n"
+            for caller in (idle, working, sending):
+                await caller.close()
             await closing
             with pytest.raises(OSError):  # noqa: PT011
                 await stage.call()
-            for caller in (idle, working, sending):
-                await caller.close()
 
     run(loop, work())
 

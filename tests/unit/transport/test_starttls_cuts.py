@@ -28,7 +28,7 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self.is_gone = True
 
-    abort = close
+    abort = write_eof = close
 
     def is_closing(self) -> bool:
         return self.is_gone

@@ -140,6 +140,9 @@ class EchoSession:
     def timed_out(self) -> None:
         self.say(b"bye, too slow")
 
+    def server_ends(self) -> None:
+        self.say(b"bye, the end")
+
     def failed(self, error: BaseException) -> None:
         self.failures.append(error)
         self.say(b"our bug")

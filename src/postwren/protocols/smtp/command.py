@@ -22,7 +22,7 @@ from postwren.protocols.smtp.params import (
     parse_mail_params,
     parse_rcpt_params,
 )
-from postwren.protocols.smtp.path import AddressInvalid, format_path, is_ascii, parse_path
+from postwren.protocols.smtp.path import AddressInvalid, format_path, parse_path
 from postwren.protocols.smtp.reply import (
     AUTH_ENCODING,
     CHUNK_SYNTAX,
@@ -217,7 +217,7 @@ def parse_mail(text: str, offered: Offered) -> Mail:
     except AddressInvalid as error:
         raise CommandFault(SENDER_SYNTAX) from error
     if not rest:
-        if reverse_path is not None and not is_ascii(reverse_path):
+        if not path.isascii():
             raise CommandFault(NEEDS_SMTPUTF8)
         return Mail(reverse_path)
     params = parse_mail_params(rest, offered)

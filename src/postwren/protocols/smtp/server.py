@@ -308,7 +308,8 @@ class ServerConnection:
                 self._in_auth = False
                 self._owed = 1
                 return AuthAborted(fault.reply)
-            return self._reject(fault.reply)
+            # RFC 3030 2: behind a BDAT that we cannot read come octets that must not be read as commands
+            return self._reject(fault.reply, is_fatal=line is not TOO_LONG and line[:4].upper() == b"BDAT")
 
     def send(self, reply: Reply) -> None:
         """Answer what is owed."""

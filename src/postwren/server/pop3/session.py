@@ -123,6 +123,9 @@ class Pop3Session:
         # RFC 1939 section 3: closed without a word, and without UPDATE.
         self._end = "timed out"
 
+    def server_ends(self) -> None:
+        self._end = "server ended"
+
     def failed(self, error: BaseException) -> None:  # noqa: ARG002 - the link logs it
         self._end = "bug"
         self.core.last_word(refusal.BUG)
@@ -300,8 +303,11 @@ class Pop3Session:
             self._let_go()
         self._link.close()
 
-    def _rejected(self, _: CommandRejected) -> Handled:
-        return None  # answered by the core
+    def _rejected(self, event: CommandRejected) -> Handled:
+        """Answered by the core. Before login there are few; a session that is open has its one line at its end."""
+        if self._maildrop is None:
+            self._log("refused", reason=event.fault.value)
+        return None
 
     def _dropped(self, event: PeerDropped) -> Handled:
         self._end = event.fault.value

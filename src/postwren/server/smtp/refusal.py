@@ -23,9 +23,11 @@ __all__ = [
     "BUG",
     "FAULTS",
     "LOGINS",
+    "MAILBOX_FULL",
     "NO_RELAY",
     "NO_TLS",
     "OBJECTIONS",
+    "SERVER_ENDS",
     "TIMED_OUT",
     "UNKNOWN_RECIPIENT",
     "store_refusal",
@@ -34,16 +36,18 @@ __all__ = [
 ACCEPTED: Final = Reply(250, "2.0.0", "Message kept")
 UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")  # RFC 3463 3.2
 NO_RELAY: Final = Reply(550, "5.7.1", "No mail for this domain here, and this server does not relay")
+MAILBOX_FULL: Final = Reply(452, "4.2.2", "The mailbox is full")
 AUTH_REQUIRED: Final = Reply(530, "5.7.0", "Authentication required")  # RFC 4954 6
 NO_TLS: Final = Reply(454, "4.7.0", "TLS is not available")  # RFC 3207 4
 TIMED_OUT: Final = Reply(421, "4.4.2", "Too long without a word")  # RFC 5321 4.5.3.2.7
+SERVER_ENDS: Final = Reply(421, "4.3.2", "The server is closing")  # RFC 5321 3.8
 BUG: Final = Reply(451, "4.3.0", "Something is wrong with this server; please try later")
 
 _STORE: Final[dict[type[MailstoreError], Reply]] = {
     StoreFull: Reply(452, "4.3.1", "No space"),  # D-04
-    OverQuota: Reply(452, "4.2.2", "The mailbox is full"),
+    OverQuota: MAILBOX_FULL,
     StoreFailed: Reply(421, "4.3.0", "The store failed"),
-    StoreClosed: Reply(421, "4.3.2", "The server is closing"),
+    StoreClosed: SERVER_ENDS,
     NoSuchAccount: UNKNOWN_RECIPIENT,  # removed between RCPT and the end of the data
     NoSuchMailbox: UNKNOWN_RECIPIENT,
 }

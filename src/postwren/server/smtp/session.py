@@ -46,7 +46,7 @@ from postwren.protocols.smtp.server import (
     ServerConnection,
 )
 from postwren.protocols.smtp.state import SMTP
-from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, Refused
+from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, RefusalReason, Refused
 from postwren.server.smtp.reception import Reception
 from postwren.server.smtp.refusal import (
     ACCEPTED,
@@ -54,8 +54,10 @@ from postwren.server.smtp.refusal import (
     BUG,
     FAULTS,
     LOGINS,
+    MAILBOX_FULL,
     NO_RELAY,
     NO_TLS,
+    SERVER_ENDS,
     TIMED_OUT,
     UNKNOWN_RECIPIENT,
     store_refusal,
@@ -140,6 +142,9 @@ class SmtpSession:
     def timed_out(self) -> None:
         self.core.send_last(TIMED_OUT)
 
+    def server_ends(self) -> None:
+        self.core.send_last(SERVER_ENDS)
+
     def failed(self, error: BaseException) -> None:  # noqa: ARG002  # the link logs it
         self._clear()
         self.core.send_last(BUG)
@@ -158,9 +163,10 @@ class SmtpSession:
             self._reception = None
         self._envelope = None
 
-    def _refuse(self, reply: Reply) -> None:
-        """An error of the peer: enough of them and the connection is dropped (A-32)."""
+    def _refuse(self, reply: Reply, event: str = "refused", **fields: Any) -> None:
+        """An error of the peer, one line in the log: enough of them and the connection is dropped (A-32)."""
         self.core.send(reply)
+        self._log(event, code=reply.code, **fields)
         self._errors += 1
         limit = self._settings.errors if self._has_recipient else self._settings.errors_before_recipient
         if self._errors >= limit:
@@ -190,7 +196,7 @@ class SmtpSession:
         if self._settings.require_auth and not self.core.is_authenticated:
             self._refuse(AUTH_REQUIRED)
             return
-        self._envelope = Envelope(command.reverse_path, command.params.smtputf8)
+        self._envelope = Envelope(command.reverse_path, command.params.smtputf8, declared_size=command.params.size or 0)
         self.core.send(say.SENDER_OK)
 
     def _rcpt(self, command: Rcpt) -> None:
@@ -200,14 +206,25 @@ class SmtpSession:
             domain = command.forward_path.domain
             known = not domain or self._store.reader.domain_exists(domain)
             refusal = UNKNOWN_RECIPIENT if known else NO_RELAY
+            recipient = str(command.forward_path)
             if self._settings.is_lmtp:  # the peer is our own relay and keeps its connections: no harvester
                 self.core.send(refusal)
+                self._log("refused", code=refusal.code, recipient=recipient)
             else:
-                self._refuse(refusal)
+                self._refuse(refusal, recipient=recipient)
+            return
+        # In SMTP the end of the data has one answer for all: who is full is told apart here, and does not hold up the others.
+        if not self._settings.is_lmtp and self._is_full(account_id, self._envelope.declared_size):
+            self.core.send(MAILBOX_FULL)
+            self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
             return
         self._envelope.recipients.append(Recipient(command.forward_path, account_id))
         self._has_recipient = True
         self.core.send(say.RECIPIENT_OK)
+
+    def _is_full(self, account_id: AccountId, size: int) -> bool:
+        account = self._store.reader.account(account_id)
+        return account is not None and 0 < account.quota < account.used + max(size, 1)
 
     def _resolve(self, address: Address) -> AccountId | None:
         """Whose mail this is. The postmaster of a domain of ours always is somebody, if one is configured."""
@@ -248,10 +265,14 @@ class SmtpSession:
         self._link.close()
 
     def _rejected(self, event: CommandRejected) -> None:
-        self._refuse(event.reply)
         if event.is_fatal:
+            self.core.send(event.reply)
             self._log("dropped", code=event.reply.code)
             self._link.close()
+        elif event.reply is say.TOO_MANY_RECIPIENTS:  # RFC 5321 4.5.3.1.10: no fault of theirs; the rest comes again
+            self.core.send(event.reply)
+        else:
+            self._refuse(event.reply)
 
     def _peer_closed(self, _event: PeerClosed) -> None:
         self._link.close()
@@ -271,7 +292,7 @@ class SmtpSession:
             return None
         exchange = self._authenticator.begin(command.mechanism, self._link)
         if isinstance(exchange, Refused):
-            self._refuse(LOGINS[exchange.reason])
+            self._refuse(LOGINS[exchange.reason], "login refused", reason=exchange.reason.value)
             return None
         return self._auth_step(exchange, None if command.initial is None else command.initial.reveal())
 
@@ -286,13 +307,15 @@ class SmtpSession:
             case Challenge(data):
                 self._exchange = exchange
                 self.core.send(say.challenge(encode_base64(data)))
+            case Accepted() if not self._link.authenticated(step.account_id):
+                self._log("login refused", reason="too many connections")
+                self._refuse(LOGINS[RefusalReason.BUSY])
             case Accepted():
                 self._login = step.login
                 self._log("login", login=step.login)
                 self.core.send(say.AUTHENTICATED)
             case Refused(reason):
-                self._log("login refused", reason=reason.value)
-                self._refuse(LOGINS[reason])
+                self._refuse(LOGINS[reason], "login refused", reason=reason.value)
 
     def _auth_aborted(self, event: AuthAborted) -> None:
         self._exchange = None

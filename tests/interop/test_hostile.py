@@ -1,0 +1,627 @@
+"""Everything hostile that we know of, thrown at one running server over sockets, while an honest client goes on.
+
+Behind every attack the same is asked: every octet that came back was an answer in the protocol, the honest client is
+served, and the honest account is as it was. At the end: no traceback, no bug, the memory back, the store sound.
+"""
+
+import asyncio
+import base64
+import json
+import random
+import re
+import ssl
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pytest
+from bench.lab.process import until
+from tests.cli.program import Server, postwren
+from tests.interop.peer import ANSWER, LEGITIMATE, Peer
+
+pytestmark = pytest.mark.real
+
+ANN, HONEST, SINK = "ann@example.org", "honest@example.org", "sink@example.org"
+PASSWORD = "sesame"
+CONNECTIONS = 1200
+MEMORY_TOLERANCE = 32 << 20  # of anonymous memory, after everything, above the server that has served a few
+PORTS: Final = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}
+HELLO: Final = {"smtp": b"EHLO peer.example.net\r\n", "lmtp": b"LHLO peer.example.net\r\n", "pop3": b"", "pop3s": b""}
+MARK: Final = b"ECHOED"  # no answer may repeat it
+
+
+@dataclass
+class World:
+    """The server under attack, and what it was before."""
+
+    server: Server
+    baseline: int = 0
+    sunk: int = 0  # messages that the server took for SINK
+    rows: list[str] = field(default_factory=list)
+
+    def peer(self, protocol: str, source: str = "127.0.0.1") -> Peer:
+        return Peer(self.server.port(PORTS[protocol]), source, is_tls=protocol == "pop3s")
+
+    def memory(self) -> int:
+        """Anonymous resident memory: mapped files of the store are not counted."""
+        status = Path(f"/proc/{self.server.process.pid}/status").read_text()
+        return int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]) << 10
+
+    def log_lines(self, start: int = 0) -> list[dict[str, object]]:
+        with self.server.log.open("rb") as log:
+            log.seek(start)
+            return [json.loads(line) for line in log.read().splitlines()]
+
+    def report(self, line: str) -> None:
+        self.rows.append(line)
+        print(line)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("hostile")
+    config = folder / "postwren.toml"
+    config.write_text(f'[log]\nformat = "json"\n[login]\nfailure_delay = 0.05\n[limits]\nconnections = {CONNECTIONS}\n')
+    accounts = "".join(f"{login}\t{PASSWORD}\n" for login in (ANN, HONEST, SINK))
+    postwren("account", "add", "--from", "-", data=folder / "data", text=accounts)
+    with Server(folder / "data", "--config", str(config)) as server:
+        world = World(server)
+        for _ in range(3):
+            deliver(world, ANN, b"Subject: kept\r\n\r\nas it was\r\n")
+            round_trip(world)
+        hash_on_every_place(world)
+        world.baseline = world.memory()
+        yield world
+    ending = world.log_lines()[-1]
+    assert (ending["event"], ending["bugs"]) == ("ended", 0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_hurt(world: World) -> Iterator[None]:
+    yield
+    assert world.server.process.poll() is None
+    round_trip(world)
+    assert count(world, ANN) == 3
+    assert count(world, SINK) == world.sunk
+
+
+# -- the honest client
+
+
+def deliver(world: World, login: str, message: bytes, protocol: str = "smtp") -> None:
+    with world.peer(protocol, LEGITIMATE) as peer:
+        assert peer.reply().startswith(b"220")
+        assert peer.say(HELLO[protocol].rstrip()).startswith(b"250")
+        assert transaction(peer, login, message).startswith(b"250")
+        assert peer.say(b"QUIT").startswith(b"221")
+
+
+def transaction(peer: Peer, login: str, message: bytes) -> bytes:
+    assert peer.say(b"MAIL FROM:<sender@example.net>").startswith(b"250")
+    assert peer.say(b"RCPT TO:<%s>" % login.encode()).startswith(b"250")
+    assert peer.say(b"DATA").startswith(b"354")
+    peer.send(message + b".\r\n")
+    return peer.reply()
+
+
+def log_in(world: World, login: str, protocol: str = "pop3") -> Peer:
+    peer = world.peer(protocol, LEGITIMATE)
+    assert peer.reply().startswith(b"+OK")
+    assert peer.say(b"USER " + login.encode()) == b"+OK\r\n"
+    answer = peer.say(b"PASS " + PASSWORD.encode())
+    assert answer.startswith(b"+OK"), answer
+    return peer
+
+
+def hash_on_every_place(world: World) -> None:
+    """argon2 takes 19 MiB a place, which the allocator keeps from then on."""
+    peers = [greeted(world, "pop3", LEGITIMATE) for _ in range(8)]
+    for peer in peers:
+        peer.send(b"AUTH PLAIN " + login(b"nobody", b"%d" % id(peer)) + b"\r\n")
+    for peer in peers:
+        assert peer.reply().startswith(b"-ERR [AUTH]")
+        peer.close()
+
+
+def count(world: World, login: str) -> int:
+    with log_in(world, login) as peer:
+        number = int(peer.say(b"STAT").split()[1])
+        peer.say(b"QUIT")
+        return number
+
+
+def round_trip(world: World) -> float:
+    """A message comes by SMTP or LMTP, is fetched by POP3 and removed; returns the seconds that took."""
+    begun = time.perf_counter()
+    message = b"Subject: honest %d\r\n\r\nmail\r\n" % random.getrandbits(60)
+    deliver(world, HONEST, message, random.choice(("smtp", "lmtp")))
+    with log_in(world, HONEST, random.choice(("pop3", "pop3s"))) as peer:
+        assert peer.say(b"STAT").startswith(b"+OK 1 ")
+        assert peer.say(b"RETR 1").startswith(b"+OK")
+        assert peer.listing().endswith(message)
+        assert peer.say(b"DELE 1").startswith(b"+OK")
+        assert peer.say(b"QUIT").startswith(b"+OK")
+    return time.perf_counter() - begun
+
+
+def while_honest(world: World, what: str, attack: Callable[[threading.Event], None], rounds: int = 25) -> None:
+    """`attack` runs in a thread until the event is set; the honest client's rounds all succeed meanwhile, and not slowly."""
+    calm = [round_trip(world) for _ in range(rounds)]
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            attack(stop)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        attacked = [round_trip(world) for _ in range(rounds)]
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not failed, failed
+    row = [
+        f"{name} median {statistics.median(took) * 1e3:.0f} ms, worst {max(took) * 1e3:.0f} ms"
+        for name, took in (("calm:", calm), ("attacked:", attacked))
+    ]
+    world.report(f"{what}: {'; '.join(row)}")
+    assert statistics.median(attacked) < 10 * statistics.median(calm) + 0.5
+    assert max(attacked) < 5
+
+
+# -- what is sent
+
+
+def noise() -> bytes:
+    return random.Random(4).randbytes(65536)
+
+
+def login(authcid: bytes, password: bytes) -> bytes:
+    return base64.b64encode(b"\0" + authcid + b"\0" + password)
+
+
+HTTP = [
+    b"%s / HTTP/1.1\r\nHost: %s\r\nContent-Length: 40\r\n\r\nMAIL FROM:<%s@example.net>\r\n" % (verb, MARK, MARK)
+    for verb in (b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT")
+] + [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+NAMES: Final = [
+    b"%n%s%x",
+    "x\u202eexe.txt".encode(),
+    b"x\x1b[2Jx",
+    b"x\rINFO forged",
+    b"\xff\xfe",
+    b"a" * 1000,
+    "\u2028\u0085".encode(),
+]
+SENT: Final[dict[str, list[bytes]]] = {
+    "noise": [noise(), noise().replace(b"\n", b"\r\n"), bytes(range(256)) * 100],
+    "HTTP": HTTP,
+    "a TLS hello in the clear": [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 600],
+    "lines of a megabyte": [MARK * 170_000, MARK * 170_000 + b"\r\n", b"NOOP " + MARK * 170_000 + b"\r\nNOOP\r\n"],
+    "NUL": [b"\0" * 100_000 + b"\r\n", b"NOOP\0\r\nNOOP " + MARK + b"\0\r\nQUIT\r\n", b"\0"],
+    "bare line ends": [b"NOOP\nNOOP\nQUIT\n", b"NOOP\rNOOP\rQUIT\r\n", b"\n" * 1000, b"\r\n" * 1000],
+    "names for the log": [b"%s %s\r\n" % (verb, name) for verb in (b"EHLO", b"LHLO", b"HELO", b"USER") for name in NAMES]
+    + [b"USER %s\r\nPASS x\r\n" % name for name in NAMES[1:4]]
+    + [b"MAIL FROM:<%s@example.net>\r\nRCPT TO:<%s@example.org>\r\n" % (name, name) for name in NAMES],
+}  # fmt: skip
+EXCHANGES: Final[list[list[bytes]]] = [  # each line waits for the answer to the one before; then the peer is gone
+    [b"AUTH PLAIN "],
+    [b"AUTH PLAIN =", b""],
+    [b"AUTH PLAIN", b"*", b"NOOP"],
+    [b"AUTH PLAIN"],
+    [b"AUTH PLAIN", b""],
+    [b"AUTH PLAIN", b"!!!!"],
+    [b"AUTH LOGIN", b"===="],
+    [b"AUTH LOGIN", b"YW5u", b"*"],
+    [b"AUTH LOGIN", b"YW5u"],
+    [b"AUTH PLAIN " + b"A" * 12_290, b"NOOP"],
+    [b"AUTH PLAIN", b"A" * 13_000],
+    [b"AUTH PLAIN", b"A" * 200_000],
+    [b"AUTH SCRAM-SHA-256 biws"],
+    [b"AUTH SCRAM-SHA-256 bixuPWFubixyPWFiYw=="],
+    [b"AUTH SCRAM-SHA-256 bixuPWFubixyPWFiYw==", b"Yz1iaXdzLHI9YWJjLHA9QUFBQQ=="],
+    [b"AUTH " + MARK],
+    [b"AUTH PLAIN " + login(b"ann\0x", b"\0")],
+    [b"AUTH PLAIN " + base64.b64encode(b"ann@example.org\0honest@example.org\0sesame")],
+    *([b"AUTH PLAIN " + login(name, b"x")] for name in NAMES),
+    *([b"AUTH PLAIN " + login(name, b"' OR 1=1 --")] for name in (b"'", b"*)(uid=*", b"%{user}", b"honest*honest", b"x" * 8000)),
+]
+
+
+def greeted(world: World, protocol: str, source: str = "127.0.0.1") -> Peer:
+    """A peer that has heard the greeting and, where that is due, said its name."""
+    peer = world.peer(protocol, source)
+    assert peer.reply().startswith((b"220", b"+OK"))
+    if HELLO[protocol]:
+        assert peer.say(HELLO[protocol].rstrip()).startswith(b"250")
+    return peer
+
+
+def assert_answers(protocol: str, said: bytes) -> None:
+    """Replies and nothing else; nothing of what was sent comes back."""
+    assert MARK not in said
+    for line in said.splitlines(keepends=True):
+        assert ANSWER[protocol].fullmatch(line), line
+
+
+@pytest.mark.parametrize("protocol", PORTS)
+@pytest.mark.parametrize("what", SENT)
+def test_whatever_comes_is_answered_in_the_protocol(world: World, what: str, protocol: str) -> None:
+    """A-06, A-22, A-33: nothing is echoed, nothing but replies comes back, and the end comes."""
+    for number, data in enumerate(SENT[what]):
+        for talks_early in (False, True):  # A-21: before the greeting
+            source = f"127.0.{1 + 8 * (number % 30)}.1"
+            with world.peer(protocol, source) if talks_early else greeted(world, protocol, source) as peer:
+                peer.send(data)
+                said = peer.finish()
+            assert_answers(protocol, said)
+            assert said or not talks_early
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "pop3", "pop3s"])
+def test_a29_a64_no_exchange_of_rubbish_gets_in_or_gets_stuck(world: World, protocol: str) -> None:
+    for number, lines in enumerate(EXCHANGES):
+        with greeted(world, protocol, f"127.{2 + PORTS[protocol]}.{8 * (number % 30)}.1") as peer:
+            answers = [peer.say(line) for line in lines]
+            said = b"".join(answers) + peer.finish()
+        assert_answers(protocol, said)
+        assert not re.search(rb"^(235|\+OK \d)", said, re.M), (lines, said)
+        if answers[-1][:3] not in (b"334", b"+ \r"):
+            assert answers[-1].startswith((b"5", b"-ERR", b"334", b"+ ", b"250", b"+OK")), (lines, answers)
+
+
+def test_a06_http_inside_tls_is_dropped_without_a_word_of_it(world: World) -> None:
+    for request in HTTP:
+        with world.peer("pop3s") as peer:
+            peer.send(request)
+            said = peer.finish(half_close=False)
+        assert said.splitlines(keepends=True)[1:] == []
+        assert said.startswith(b"+OK Postwren")
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp", "pop3"])
+def test_a01_nothing_sent_behind_starttls_is_ever_run(world: World, protocol: str) -> None:
+    """In one segment, and in two with the cut at every octet; NOOP would be answered with 250 or +OK."""
+    command = b"STLS\r\n" if protocol == "pop3" else b"STARTTLS\r\n"
+    data = command + b"NOOP\r\nNOOP\r\n"
+    for cut in range(len(data)):
+        with greeted(world, protocol) as peer:
+            peer.send(data[:cut])
+            peer.send(data[cut:])
+            said = peer.finish(half_close=False)
+        replies = [line for line in said.splitlines(keepends=True) if ANSWER[protocol].fullmatch(line)]
+        assert len(replies) == 1, (cut, said)  # ready, or the refusal; then TLS alerts at most
+        assert not replies[0].startswith(b"250")
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "pop3"])
+def test_a02_what_was_said_before_tls_is_forgotten_inside(world: World, protocol: str) -> None:
+    with world.peer(protocol, LEGITIMATE) as peer:
+        peer.reply()
+        if protocol == "smtp":
+            peer.say(HELLO["smtp"].rstrip())
+            assert peer.say(b"MAIL FROM:<a@example.net>").startswith(b"250")
+            assert not peer.say(b"STARTTLS").startswith(b"220")  # not within a transaction
+            assert peer.say(b"RSET").startswith(b"250")
+            assert peer.say(b"STARTTLS").startswith(b"220")
+            peer.secure()
+            assert peer.say(b"MAIL FROM:<a@example.net>").startswith(b"503")
+        else:
+            assert peer.say(b"USER " + ANN.encode()).startswith(b"+OK")
+            assert peer.say(b"STLS").startswith(b"+OK")
+            peer.secure()
+            assert peer.say(b"PASS " + PASSWORD.encode()).startswith(b"-ERR")
+            peer.say(b"USER " + ANN.encode())
+            assert peer.say(b"PASS " + PASSWORD.encode()).startswith(b"+OK")
+            assert peer.say(b"STLS").startswith(b"-ERR")
+
+
+# -- messages
+
+
+BOMBS: Final[dict[str, tuple[int, Callable[[], bytes]]]] = {
+    "a header of 50 MB": (552, lambda: b"Subject: " + b"x" * 49_990_000),
+    "a header above the size limit": (552, lambda: b"Subject: " + b"x" * 51_000_000),
+    "500,000 headers": (552, lambda: b"X: y\r\n" * 500_000),
+    "a header folded to a million lines": (552, lambda: b"Subject: x" + b"\r\n x" * 1_000_000),
+    "100,000 addresses": (552, lambda: b"To: " + b",\r\n ".join([b"a@b.example"] * 100_000)),
+    "10,000 addresses": (250, lambda: b"To: " + b",\r\n ".join([b"a@b.example"] * 10_000)),
+    "6,000 encoded words": (250, lambda: b"Subject: " + b"\r\n ".join([b"=?utf-8?Q?=C3=A4?="] * 6_000)),
+    "20,000 encoded words": (552, lambda: b"Subject: " + b"\r\n ".join([b"=?utf-8?Q?=C3=A4?="] * 20_000)),
+    "20,000 parameters": (250, lambda: b"Content-Type: a/b" + b"".join(b";\r\n x*%d=y" % n for n in range(18_000))),
+    "50,000 empty lines of a folded header": (250, lambda: b"Subject: x" + b"\r\n " * 50_000 + b"y"),
+    "8-bit rubbish": (250, lambda: b"Subject: " + bytes(range(128, 256)) * 1000),
+    "3,000 levels of multipart": (
+        250, lambda: b"".join(b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(3000))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+@pytest.mark.parametrize("name", BOMBS)
+def test_a31_a_bomb_is_refused_or_kept_and_costs_little(world: World, name: str, protocol: str) -> None:
+    code, make = BOMBS[name]
+    bomb = make() + b"\r\n\r\nbody\r\n"
+    with greeted(world, protocol) as peer:
+        begun = time.perf_counter()
+        answer = transaction(peer, SINK, bomb)
+        took = time.perf_counter() - begun
+        assert answer.startswith(b"%d " % code), answer
+        assert peer.say(b"NOOP").startswith(b"250")
+    assert took < 3
+    world.sunk += code == 250
+    if code == 250:
+        with log_in(world, SINK) as peer:
+            assert peer.say(b"RETR %d" % world.sunk).startswith(b"+OK")
+            assert peer.listing().endswith(bomb)
+            assert peer.say(b"TOP %d 0" % world.sunk).startswith(b"+OK")
+            peer.listing()
+            peer.say(b"QUIT")
+
+
+SMUGGLED: Final = [
+    b"\n.\n",
+    b"\r.\r",
+    b"\r.\n",
+    b"\n.\r",
+    b"\n.\r\n",
+    b"\r\n.\n",
+    b"\r.\r\n",
+    b"\r\n.\r",
+    b"\r\n\0.\r\n",
+    b"\r\n.\0\r\n",
+]
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+def test_a20_no_false_end_of_data_smuggles_a_message(world: World, protocol: str) -> None:
+    for end in SMUGGLED:
+        inner = b"MAIL FROM:<evil@example.net>\r\nRCPT TO:<%s>\r\nDATA\r\nevil\r\n.\r\n" % SINK.encode()
+        with greeted(world, protocol) as peer:
+            assert peer.say(b"MAIL FROM:<sender@example.net>").startswith(b"250")
+            assert peer.say(b"RCPT TO:<%s>" % SINK.encode()).startswith(b"250")
+            assert peer.say(b"DATA").startswith(b"354")
+            peer.send(b"Subject: x\r\n\r\nx" + end + inner)
+            assert peer.reply().startswith(b"550 5.6.11")
+            assert peer.say(b"NOOP").startswith(b"250")
+
+
+@pytest.mark.parametrize("protocol", ["smtp", "lmtp"])
+@pytest.mark.parametrize("recipient", [SINK, "nobody@example.org", "victim@elsewhere.example"])
+def test_a32_a_flood_of_20000_recipients_is_bounded(world: World, recipient: str, protocol: str) -> None:
+    """A hundred are taken, a harvester is dropped, and our own relay on LMTP is answered to the end."""
+    flood = b"MAIL FROM:<>\r\n" + b"RCPT TO:<%s>\r\n" % recipient.encode() * 20_000
+    is_dropped = protocol == "smtp" and recipient != SINK
+    with greeted(world, protocol) as peer:
+        writer = threading.Thread(target=peer.send, args=(flood,))
+        writer.start()
+        said = peer.finish(half_close=False) if is_dropped else b"".join(peer.reply() for _ in range(20_001))
+        writer.join(20)
+    replies = re.findall(rb"^(\d\d\d) ([^\r]*)", said, re.M)
+    codes = [code for code, _ in replies]
+    assert codes.count(b"250") == (101 if recipient == SINK else 1)
+    if is_dropped:
+        assert replies[-1] == (b"421", b"4.7.0 Too many errors")
+        assert len(codes) <= 30
+    assert len({text for code, text in replies if code in (b"550", b"452")}) == 1
+
+
+# -- connections
+
+
+async def drip(world: World, protocol: str, first: list[bytes], data: bytes, stop: threading.Event) -> None:
+    """One octet at a time, for as long as it lasts; what the server says to it does not matter here."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.server.port(PORTS[protocol]))
+    place = 0
+    with suppress(ConnectionError):
+        for line in first:
+            while (await reader.readline())[3:4] == b"-":
+                pass
+            writer.write(line)
+        while not stop.is_set():
+            if data:
+                writer.write(data[place % len(data) :][:1])
+                await writer.drain()
+                place += 1
+            await asyncio.sleep(0.05)
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+TO_ANN: Final = [HELLO["smtp"], b"MAIL FROM:<>\r\n", b"RCPT TO:<ann@example.org>\r\n"]
+SLOW: Final[list[tuple[str, list[bytes], bytes]]] = [  # what is said in whole lines first, then by the octet
+    ("smtp", [], b""),
+    ("smtp", [], b"EHLO " + b"x" * 200),
+    ("smtp", [*TO_ANN, b"DATA\r\n"], b"Subject: slow\r\n"),
+    ("smtp", [*TO_ANN, b"BDAT 100000 LAST\r\n"], b"x"),
+    ("smtp", [HELLO["smtp"], b"AUTH PLAIN\r\n"], b"A"),
+    ("lmtp", [HELLO["lmtp"]], b"MAIL FROM:<" + b"x" * 64),
+    ("pop3", [], b"USER " + b"x" * 400),
+    ("pop3", [], b"NOOP\r\n"),
+    ("pop3", [b"AUTH PLAIN\r\n"], b"A"),
+    ("pop3s", [], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 400),
+]
+
+
+def test_a30_three_hundred_dripping_connections_harm_nobody(world: World) -> None:
+    def attack(stop: threading.Event) -> None:
+        async def all_of_them() -> None:
+            await asyncio.gather(*(drip(world, *SLOW[number % len(SLOW)], stop) for number in range(300)))
+
+        asyncio.run(all_of_them())
+
+    while_honest(world, "300 dripping connections", attack)
+
+
+def test_a30_peers_that_never_read_cost_little(world: World) -> None:
+    """RETR of a large message again and again, and commands without end; not one answer is read."""
+    large = b"Subject: large\r\n\r\n" + b"x" * 998 + b"\r\n" + (b"y" * 998 + b"\r\n") * 4000
+    deliver(world, SINK, large)
+    world.sunk += 1
+    before = world.memory()
+    deaf = [greeted(world, "smtp"), greeted(world, "lmtp"), log_in(world, SINK)]
+    floods = [b"NOOP\r\n" * 3_000_000, b"NOOP\r\n" * 3_000_000, b"RETR %d\r\n" % world.sunk * 2_000_000]
+
+    def attack(stop: threading.Event) -> None:
+        for peer in deaf:
+            peer.sock.setblocking(False)
+        places = [0] * len(deaf)
+        while not stop.wait(0.01):
+            for number, (peer, flood) in enumerate(zip(deaf, floods, strict=True)):
+                with suppress(BlockingIOError):
+                    places[number] += peer.sock.send(flood[places[number] : places[number] + 65536])
+        assert all(place < len(flood) for place, flood in zip(places, floods, strict=True)), "the server took it all"
+
+    try:
+        while_honest(world, "peers that never read", attack, rounds=10)
+        grown = world.memory() - before
+    finally:
+        for peer in deaf:
+            peer.reset()
+    world.report(f"three peers that never read: {grown >> 10} kB")
+    assert grown < 16 << 20
+    until(lambda: is_free(world, SINK), 5, "the maildrop of the peer that never read is free")
+
+
+def is_free(world: World, login: str) -> bool:
+    try:
+        log_in(world, login).reset()
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a30_a_flood_of_connections_meets_the_cap_and_passes(world: World) -> None:
+    """Over the cap a line and the end; as soon as they are gone, everybody is served again."""
+    peers: list[tuple[Peer, bytes]] = []
+    ports = [PORTS[protocol] for protocol in ("smtp", "lmtp", "pop3")]
+    try:
+        for number in range(CONNECTIONS + 60):
+            peer = Peer(world.server.port(ports[number % 3]))
+            peers.append((peer, peer.reply()))
+        over = [(peer, said) for peer, said in peers if not said.startswith((b"220", b"+OK"))]
+        assert 60 <= len(over) <= 65  # those of earlier tests may still be going
+        for peer, said in over:
+            assert said in (b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n")
+            assert peer.finish() == b""
+    finally:
+        for peer, _ in peers:
+            peer.reset()
+    until(lambda: admits(world), 5, "the server admits peers again")
+
+
+def admits(world: World) -> bool:
+    with world.peer("smtp") as peer:
+        return peer.reply().startswith(b"220")
+
+
+# -- logins
+
+
+def test_a60_a62_a_thousand_wrong_logins_at_once_harm_nobody_else(world: World) -> None:
+    """Half from one address, half from 500 networks; each is answered, none gets in, the honest device is served on."""
+    answers: list[bytes] = []
+
+    async def attempt(number: int) -> None:
+        source = "127.0.0.1" if number % 2 else f"127.{1 + number % 90}.{8 * (number // 90)}.1"
+        name = f"nobody{number}@example.org" if number % 100 else ANN  # more at ANN would wait for half a minute
+        port = world.server.port(PORTS["pop3" if number % 3 else "smtp"])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+        if not number % 3:
+            await reader.readline()
+            writer.write(HELLO["smtp"])
+            await reader.readuntil(b"250 ")
+            await reader.readline()
+        writer.write(b"AUTH PLAIN %s\r\n" % login(name.encode(), b"wrong %d" % number))
+        writer.write_eof()
+        said = await reader.read()
+        writer.close()
+        answers.append(said.splitlines()[-1])
+
+    def attack(stop: threading.Event) -> None:
+        async def all_of_them() -> None:
+            await asyncio.gather(*(attempt(number) for number in range(1000)))
+
+        asyncio.run(all_of_them())
+        stop.wait(30)
+
+    while_honest(world, "1,000 wrong logins at once", attack)
+    kinds = {b"-ERR [AUTH] wrong", b"-ERR [SYS/TEMP] b", b"535 5.7.8 Authen", b"454 4.7.0 Too ma", b"421"}
+    assert len(answers) == 1000
+    assert [answer for answer in answers if not answer.startswith(tuple(kind[:16] for kind in kinds))] == []
+    assert not any(answer.startswith((b"+OK", b"235")) for answer in answers)
+    world.report(
+        f"1,000 wrong logins: {sum(answer[:4] in (b'-ERR', b'535 ') and b'AUTH' in answer for answer in answers)} judged"
+    )
+
+
+# -- one line an event, and the end
+
+
+TO_SINK: Final = b"MAIL FROM:<>\r\nRCPT TO:<sink@example.org>\r\nDATA\r\n"
+EVENTS: Final[list[tuple[str, str, list[bytes], dict[str, object]]]] = [
+    ("smtp", "accepted", [TO_SINK, b"x\r\n.\r\nQUIT\r\n"], {"code": 250}),
+    ("smtp", "refused", [TO_SINK, b"\x1b\n\r\n.\r\nQUIT\r\n"], {"code": 550}),
+    ("lmtp", "refused", [TO_SINK, b"\r\n\0\r\n.\r\nQUIT\r\n"], {"code": 550}),
+    ("smtp", "refused", [b"MAIL FROM:<>\r\nRCPT TO:<x@elsewhere.example>\r\nQUIT\r\n"], {"code": 550}),
+    ("lmtp", "refused", [b"MAIL FROM:<>\r\nRCPT TO:<nobody@example.org>\r\nQUIT\r\n"], {"code": 550}),
+    ("smtp", "refused", [b"XYZZY \x1b[2J\r\nQUIT\r\n"], {"code": 500}),
+    ("smtp", "login refused", [b"AUTH PLAIN " + login(b"ann\x1b", b"x") + b"\r\n"], {"reason": "wrong"}),
+    ("smtp", "dropped", [HTTP[0]], {"code": 421}),
+    ("pop3", "refused", [b"XYZZY \x1b[2J\r\nQUIT\r\n"], {"reason": "unknown command"}),
+    ("pop3", "refused", [b"AUTH PLAIN " + login(b"evil\x1b[2J", b"x") + b"\r\n"], {"reason": "wrong"}),
+    ("pop3", "refused", [HTTP[0]], {"reason": "not POP3"}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(EVENTS)))
+def test_a33_an_event_is_one_line_of_the_log(world: World, number: int) -> None:
+    protocol, event, parts, fields = EVENTS[number]
+    source = f"127.50.{8 * number}.1"
+    start = world.server.log.stat().st_size
+    with greeted(world, protocol, source) as peer:
+        for part in parts:
+            peer.send(part)
+            while part.endswith(b"DATA\r\n") and not peer.reply().startswith(b"354"):
+                pass
+        peer.finish()
+    world.sunk += event == "accepted"
+    round_trip(world)  # what is logged before is written
+    lines = [line for line in world.log_lines(start) if line.get("peer") == source]
+    assert [line["event"] for line in lines] == [event], lines
+    assert fields.items() <= lines[0].items()
+
+
+def test_tls_that_fails_is_one_line_of_the_log(world: World) -> None:
+    start = world.server.log.stat().st_size
+    with Peer(world.server.port(95), "127.51.0.1") as peer:
+        peer.send(HTTP[0])
+        assert peer.finish() == b""
+    with pytest.raises(ssl.SSLError):
+        ssl.create_default_context().wrap_socket(
+            Peer(world.server.port(95), "127.51.0.2").sock, server_hostname="foreign.example"
+        )
+    round_trip(world)
+    lines = [line for line in world.log_lines(start) if "127.51.0." in str(line["event"])]
+    assert len(lines) == 2
+
+
+def test_at_the_end_the_server_is_as_it_was(world: World) -> None:
+    raw = world.server.log.read_bytes()
+    assert b"Traceback" not in raw
+    assert re.search(rb"[^\n -~]", raw) is None, "a terminal or a log reader could be led astray"
+    assert max(map(len, raw.splitlines())) < 3000
+    lines = world.log_lines()  # every line is one JSON object
+    assert {line["level"] for line in lines} <= {"info"}
+    left = world.memory() - world.baseline
+    world.report(f"memory after everything: {world.baseline >> 20} MB + {left / 2**20:.1f} MB")
+    assert left < MEMORY_TOLERANCE
+    assert postwren("check", data=world.server.data).strip().endswith("ok")

@@ -1,0 +1,336 @@
+"""Every limit has a test at n and at n + 1: the table says which, and a new limit without a row fails. Tests of limits that
+have no home elsewhere stand here too.
+
+A limit is a field of a class that is called ...Limits, ...Caps, ...Patience, ...Settings or ...Policy.
+"""
+
+import ast
+import asyncio
+import dataclasses
+import functools
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pytest
+
+import postwren
+from postwren.app import _caps, _smtp_settings
+from postwren.config.schema import Config
+from postwren.config.schema import Limits as ConfigLimits
+from postwren.mailstore.errors import LoginInvalid, MailboxNameInvalid
+from postwren.mailstore.model import Credentials
+from postwren.mailstore.service.accounts import create_account
+from postwren.mailstore.service.mailboxname import LIMITS as MAILBOX_LIMITS
+from postwren.mailstore.service.mailboxname import canonical
+from postwren.message.header import read_header
+from postwren.message.limits import Limits as MessageLimits
+from postwren.message.part import parse_parts
+from postwren.message.preview import preview
+from postwren.protocols.sasl import Abort, ClientCredentials
+from postwren.protocols.sasl.exchange import Limits as SaslLimits
+from postwren.protocols.sasl.scram import ClientBinding, ScramClient
+from postwren.protocols.smtp.client import ClientConnection
+from postwren.protocols.smtp.command import Auth, Ehlo
+from postwren.protocols.smtp.limits import Limits as SmtpLimits
+from postwren.protocols.smtp.reply import Reply, ReplyInvalid, ReplyReader
+from postwren.protocols.smtp.server import CommandRejected, ServerConnection
+from postwren.server.login.throttle import Limits as ThrottleLimits
+from postwren.server.login.throttle import Throttle
+from postwren.server.smtp.session import SmtpSession
+from postwren.server.smtp.settings import SmtpSettings
+from postwren.storage.memory import MemoryStore
+from postwren.testing.loopback import LoopbackLink
+from postwren.transport.deadline import Pace, Patience
+from postwren.transport.limit import Caps
+from postwren.wire.core import Waiting
+from postwren.wire.secret import Secret
+from tests.unit.server.login.login_world import Clock
+
+ROOT: Final = Path(__file__).parent.parent
+HERE: Final = "tests/test_limits.py"
+HEADER, PART = "tests/unit/message/test_header.py", "tests/unit/message/test_part.py"
+POP3 = "tests/unit/pop3/test_pop3_limits.py"
+LINK, DOOR = "tests/unit/transport/test_link.py", "tests/unit/transport/test_limit.py"
+THROTTLE, LOGIN = "tests/unit/server/login/test_throttle.py", "tests/unit/server/login/test_authenticator.py"
+DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded/test_space.py"
+ACCOUNTS = "src/postwren/testing/contract/accounts.py"
+MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
+NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
+SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
+
+TESTS: Final[dict[str, tuple[str, str]]] = {
+    "config.schema.Limits.connections": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
+    "config.schema.Limits.connections_per_address": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
+    "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
+    "mailstore.service.accounts.Limits.local_part": (ACCOUNTS, "test_what_cannot_be_a_login_is_refused_with_a_reason"),
+    "mailstore.service.accounts.Limits.domain": (HERE, "test_a_login_has_a_domain_that_dns_can_hold"),
+    "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),
+    "mailstore.service.mailboxname.Limits.level": (MAILBOXES, NAMES_TEST),
+    "mailstore.service.mailboxname.Limits.depth": (MAILBOXES, NAMES_TEST),
+    "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
+    "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
+    "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),
+    "message.limits.Limits.addresses": ("tests/unit/message/test_address.py", "test_addresses_end_at_the_cap"),
+    "message.limits.Limits.references": (
+        "tests/unit/message/test_references.py", "test_of_too_many_the_first_and_the_last_are_kept"),
+    "message.limits.Limits.depth": (PART, "test_depth_at_and_over_the_cap"),
+    "message.limits.Limits.parts": (PART, "test_number_of_parts_at_and_over_the_cap"),
+    "message.limits.Limits.boundary": (PART, "test_boundaries_at_and_over_the_cap"),
+    "message.limits.Limits.subject": ("tests/unit/message/test_subject.py", "test_a_base_subject_ends_at_the_cap"),
+    "message.limits.Limits.preview": (HERE, "test_a_preview_ends_at_its_limits"),
+    "message.limits.Limits.preview_input": (HERE, "test_a_preview_ends_at_its_limits"),
+    "protocols.pop3.limits.Limits.command_line": (POP3, "test_a_command_has_512_octets_and_not_one_more"),
+    "protocols.pop3.limits.Limits.auth_line": (POP3, "test_an_auth_line_has_12288_octets_and_not_one_more"),
+    "protocols.pop3.limits.Limits.bad_commands": (POP3, "test_a06_three_bad_commands_and_not_one_more"),
+    "protocols.pop3.limits.Limits.reply_line": (POP3, "test_a_servers_line_has_its_limit"),
+    "protocols.pop3.limits.Limits.listing_line": (POP3, "test_a_listings_line_has_its_limit"),
+    "protocols.pop3.limits.Limits.listing_lines": (POP3, "test_a_listing_has_its_limit"),
+    "protocols.sasl.exchange.Limits.response_line": (
+        "tests/unit/protocols/sasl/test_sasl_framing.py", "test_a29_the_line_ends_at_its_limit"),
+    "protocols.sasl.exchange.Limits.iterations_min": (HERE, "test_a63_iterations_at_and_beyond_the_bounds"),
+    "protocols.sasl.exchange.Limits.iterations_max": (HERE, "test_a63_iterations_at_and_beyond_the_bounds"),
+    "protocols.smtp.limits.Limits.command_line": (SMTP_SCRIPT, "a command line of the limit"),
+    "protocols.smtp.limits.Limits.auth_line": (HERE, "test_an_auth_line_of_smtp_has_its_limit"),
+    "protocols.smtp.limits.Limits.message_size": (SMTP_SCRIPT, "a message of the limit"),
+    "protocols.smtp.limits.Limits.recipients": (SMTP_SCRIPT, "recipients to the limit"),
+    "protocols.smtp.limits.Limits.authenticated_recipients": (SMTP_SCRIPT, "who has logged in may name more"),
+    "protocols.smtp.limits.Limits.reply_line": (HERE, "test_a_line_of_an_smtp_server_has_its_limit"),
+    "protocols.smtp.limits.Limits.reply_lines": (HERE, "test_a_reply_of_an_smtp_server_has_its_limit"),
+    "server.login.policy.LoginPolicy.failure_delay": (LOGIN, "test_a61_unknown_and_known_logins_take_the_same_road"),
+    "server.login.policy.LoginPolicy.hash_queue": (LOGIN, "test_a62_a_thousand_logins_at_once_hash_two_at_a_time"),
+    "server.login.throttle.Limits.a_minute": (THROTTLE, "test_a60_each_network_has_its_limit_a_minute"),
+    "server.login.throttle.Limits.a_day": (THROTTLE, "test_a60_and_a_limit_a_day"),
+    "server.login.throttle.Limits.free_failures": (HERE, "test_a60_the_wait_of_a_login_begins_grows_and_ends"),
+    "server.login.throttle.Limits.longest_wait": (HERE, "test_a60_the_wait_of_a_login_begins_grows_and_ends"),
+    "server.login.throttle.Limits.login_term": (HERE, "test_a60_the_wait_of_a_login_begins_grows_and_ends"),
+    "server.login.throttle.Limits.blocks": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
+    "server.login.throttle.Limits.logins": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
+    "server.login.throttle.Limits.known": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
+    "server.login.throttle.Limits.saved_blocks": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
+    "server.smtp.settings.SmtpSettings.size_limit": (SMTP_SCRIPT, "SIZE of the limit"),
+    "server.smtp.settings.SmtpSettings.recipient_limit": (SMTP_SCRIPT, "recipients to the limit"),
+    "server.smtp.settings.SmtpSettings.authenticated_recipient_limit": (SMTP_SCRIPT, "who has logged in may name more"),
+    "server.smtp.settings.SmtpSettings.errors_before_recipient": (HERE, "test_a32_so_many_errors_and_not_one_more"),
+    "server.smtp.settings.SmtpSettings.errors": (HERE, "test_a32_so_many_errors_and_not_one_more"),
+    "storage.embedded.settings.Settings.reserve": (DISK, "test_d04_mail_is_refused_below_the_reserve_and_removals_are_not"),
+    "storage.embedded.settings.Settings.segment_size": (DISK, "test_segments_rotate_and_are_all_read"),
+    "storage.embedded.settings.Settings.open_segments": (DISK, "test_segments_rotate_and_are_all_read"),
+    "storage.embedded.settings.Settings.retired_seconds": (
+        SPACE, "test_mostly_empty_segments_are_compacted_and_their_files_go_later"),
+    "storage.embedded.settings.Settings.orphan_seconds": (SPACE, "test_files_that_no_row_names_are_swept_after_a_week"),
+    "transport.deadline.Patience.handshake": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
+    "transport.deadline.Patience.login": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
+    "transport.deadline.Patience.command": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
+    "transport.deadline.Patience.bulk_grace": (HERE, "test_a30_a_message_has_a_grace_and_then_a_rate"),
+    "transport.deadline.Patience.bulk_rate": (HERE, "test_a30_a_message_has_a_grace_and_then_a_rate"),
+    "transport.deadline.Patience.bulk_stall": (HERE, "test_a30_a_message_has_a_grace_and_then_a_rate"),
+    "transport.deadline.Patience.slow_reader": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
+    "transport.deadline.Patience.slow_reader_rate": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
+    "transport.limit.Caps.total": (DOOR, "test_the_total_holds_for_everybody"),
+    "transport.limit.Caps.strangers_per_address": (DOOR, "test_a08_strangers_of_one_address"),
+    "transport.limit.Caps.per_account_and_address": (DOOR, "test_who_logs_in_no_longer_counts_as_a_stranger"),
+    "transport.limit.Caps.per_minute": (DOOR, "test_a30_connections_a_minute_of_a_network"),
+}  # fmt: skip
+
+CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
+    "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
+    "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
+    "storage.embedded.settings.Settings": {
+        "spool_above", "batch_units", "batch_octets", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds"},
+    "transport.limit.Caps": {"loopback_is_exempt"},
+}  # fmt: skip
+
+
+def limits() -> Iterator[str]:
+    """Every field of every class of limits in the package."""
+    for info in pkgutil.walk_packages(postwren.__path__, "postwren."):
+        if info.name.endswith("__main__"):
+            continue
+        for name, kind in vars(importlib.import_module(info.name)).items():
+            is_ours = isinstance(kind, type) and kind.__module__ == info.name
+            if is_ours and re.search(r"(Limits|Caps|Patience|Settings|Policy)$", name):
+                place = f"{info.name}.{name}".removeprefix("postwren.")
+                fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else msgspec.structs.fields(kind)
+                yield from (f"{place}.{field.name}" for field in fields if field.name not in CHOICES.get(place, ()))
+
+
+@functools.cache
+def names_in(file: str) -> frozenset[str]:
+    """The tests of a file, or the dialogues of a script."""
+    text = (ROOT / file).read_text()
+    if file.endswith(".script"):
+        return frozenset(line.removeprefix("=== ") for line in text.splitlines() if line.startswith("=== "))
+    nodes = ast.walk(ast.parse(text))
+    return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_every_limit_has_a_row_and_every_row_a_limit() -> None:
+    assert set(limits()) == set(TESTS)
+
+
+@pytest.mark.parametrize("limit", TESTS)
+def test_the_test_of_a_limit_exists(limit: str) -> None:
+    file, name = TESTS[limit]
+    assert name in names_in(file)
+
+
+# -- limits that have no home elsewhere
+
+
+def test_the_limits_of_the_configuration_reach_those_who_keep_them() -> None:
+    config = msgspec.structs.replace(Config(), limits=ConfigLimits(7, 5, 3))
+    assert _caps(config) == Caps(7, 5, 5, (3, 9, 27))
+    settings = _smtp_settings(config, "mx.example.org", is_lmtp=False)
+    assert (settings.size_limit, settings.recipient_limit) == (config.smtp.size_limit, config.smtp.recipient_limit)
+
+
+def test_d53_whoever_is_silent_has_the_time_that_the_standards_ask_for() -> None:
+    """RFC 1939 section 3: ten minutes; RFC 5321 section 4.5.3.2.7: five."""
+    assert Config().pop3.timeout >= 600
+    assert Config().smtp.timeout >= 300
+
+
+def test_a_login_has_a_domain_that_dns_can_hold() -> None:
+    """253 characters; the wire's 255 octets are two more."""
+    label = "a" * 63
+    longest = f"{label}.{label}.{label}.{'a' * 61}"
+    assert len(longest) == 253
+    create_account(f"ann@{longest}", Credentials("", {}), 0)
+    for longer in (f"{longest}a", f"{label}.{label}.{label}.{label}.a", f"{'a' * 64}.example"):
+        with pytest.raises(LoginInvalid):
+            create_account(f"ann@{longer}", Credentials("", {}), 0)
+
+
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_mailbox_name_of_the_limit(letter: str) -> None:
+    size = len(letter.encode())
+    name = "/".join([letter * (199 // size)] * 5)
+    name += "b" * (MAILBOX_LIMITS.name - len(name.encode()))
+    assert canonical(name) == name
+    with pytest.raises(MailboxNameInvalid):
+        canonical(name + "b")
+
+
+@pytest.mark.parametrize(("block", "names"), [(9, [b"a"]), (10, [b"a"]), (15, [b"a", b"b"]), (16, [b"a", b"b"])])
+def test_a_header_is_parsed_to_its_limit(block: int, names: list[bytes]) -> None:
+    octets = b"A: 1234\r\nB: 2\r\n\r\nbody"
+    header = read_header(octets, limits=MessageLimits(header_block=block))
+    assert [field.name for field in header.fields] == names
+    assert octets[header.body_start :] == b"body"
+
+
+def test_a_preview_ends_at_its_limits() -> None:
+    text = b"Subject: x\r\n\r\n" + b"abcdefghij" * 500
+    parts = parse_parts(text)
+    assert [len(preview(text, parts, MessageLimits(preview=n))) for n in (9, 10, 4999, 5000, 5001)] == [9, 10, 4999, 5000, 5000]
+    looked_at = [len(preview(text, parts, MessageLimits(preview=9999, preview_input=n))) for n in (2999, 3000, 4999, 5000, 5001)]
+    assert looked_at == [2999, 3000, 4999, 5000, 5000]
+
+
+@pytest.mark.parametrize(("iterations", "is_taken"), [(4095, False), (4096, True), (5000, True), (5001, False)])
+def test_a63_iterations_at_and_beyond_the_bounds(iterations: int, is_taken: bool) -> None:
+    mine = ClientCredentials("u", password=Secret("p"))
+    client = ScramClient("S", "sha-256", mine, "client", ClientBinding("n"), SaslLimits(iterations_max=5000))
+    answer = client.receive(b"r=clientserver,s=AAAA,i=%d" % iterations)
+    assert isinstance(answer, bytes) is is_taken
+    assert isinstance(answer, Abort) is not is_taken
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_an_auth_line_of_smtp_has_its_limit(more: int) -> None:
+    core = ServerConnection("mx", limits=SmtpLimits(command_line=30, auth_line=60))
+    core.open(Reply(220, "", "mx"), is_tls=True, can_start_tls=False)
+    core.receive_data(b"EHLO c\r\n")
+    assert isinstance(core.next_event(), Ehlo)
+    core.send(core.hello_reply(("PLAIN",)))
+    core.receive_data(b"AUTH PLAIN " + b"A" * 48 + b" " * more + b"\r\n")
+    assert isinstance(core.next_event(), CommandRejected if more else Auth)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_line_of_an_smtp_server_has_its_limit(more: int) -> None:
+    core = ClientConnection(SmtpLimits(reply_line=40))
+    line = b"220 " + b"x" * (35 + more) + b"\r\n"
+    core.receive_data(line)
+    event = core.next_event()
+    assert (getattr(event, "reply", None) is None) is bool(more), event
+
+
+def test_a_reply_of_an_smtp_server_has_its_limit() -> None:
+    reader = ReplyReader(2)
+    assert reader.line(b"250-a") is None
+    assert reader.line(b"250 b") is not None
+    assert reader.line(b"250-a") is None
+    assert reader.line(b"250-b") is None
+    with pytest.raises(ReplyInvalid):
+        reader.line(b"250 c")
+
+
+@pytest.mark.parametrize(("hears", "limit"), [("nobody@example.org", 3), ("ann@example.org", 5)])
+def test_a32_so_many_errors_and_not_one_more(hears: str, limit: int) -> None:
+    """A peer that named a valid recipient may err more often."""
+
+    async def scene() -> None:
+        store = MemoryStore()
+        await store.perform(create_account("ann@example.org", Credentials("", {}), 0))
+        settings = SmtpSettings("mx", errors_before_recipient=3, errors=5)
+        link = LoopbackLink(SmtpSession(settings, store, None, Clock()))
+        link.receive(b"EHLO c\r\n")
+        link.receive(b"MAIL FROM:<>\r\nRCPT TO:<%s>\r\n" % hears.encode())
+        link.take()
+        for _ in range(limit - 1 - (not hears.startswith("ann"))):
+            link.receive(b"XYZZY\r\n")
+            assert link.take().startswith(b"500")
+        link.receive(b"NOOP\r\n")
+        assert link.take().startswith(b"250")
+        link.receive(b"XYZZY\r\nNOOP\r\n")
+        assert link.take().splitlines()[1:] == [b"421 4.7.0 Too many errors"]
+        assert link.is_closed
+        store.close()
+
+    asyncio.run(scene())
+
+
+def test_a60_the_wait_of_a_login_begins_grows_and_ends() -> None:
+    throttle = Throttle(limits=ThrottleLimits(free_failures=2, longest_wait=5, login_term=100))
+    waits = []
+    for number in range(6):
+        waits.append(throttle.wait("192.0.2.1", "ann", 1000))
+        throttle.failed(f"10.{number}.0.1", "ann", 1000)
+    assert waits == [0, 0, 1, 2, 4, 5]
+    assert throttle.wait("192.0.2.1", "ann", 1099) == 5
+    assert throttle.wait("192.0.2.1", "ann", 1100) == 0
+
+
+@pytest.mark.parametrize(("spell", "seconds"), [(Waiting.HANDSHAKE, 7), (Waiting.LOGIN, 11), (Waiting.COMMAND, 13)])
+def test_a08_a30_patience_ends_behind_its_limit(spell: Waiting, seconds: float) -> None:
+    patience = Patience(handshake=7, login=11, command=13)
+    pace = Pace(100, spell)
+    assert not pace.is_overdue(patience, 100 + seconds, spell, 0, 5)
+    assert pace.is_overdue(patience, 100 + seconds + 0.1, spell, 0, 9)
+
+
+def test_a30_a_message_has_a_grace_and_then_a_rate() -> None:
+    patience = Patience(bulk_grace=10, bulk_rate=100, bulk_stall=50)
+    for octets, is_overdue in ((1000, False), (999, True)):
+        pace = Pace(0, Waiting.BULK)
+        assert not pace.is_overdue(patience, 10, Waiting.BULK, 0, 0)
+        assert pace.is_overdue(patience, 20, Waiting.BULK, 0, octets) is is_overdue
+    pace = Pace(0, Waiting.BULK)
+    assert not pace.is_overdue(patience, 1, Waiting.BULK, 0, 1_000_000)
+    assert not pace.is_overdue(patience, 51, Waiting.BULK, 0, 1_000_000)
+    assert pace.is_overdue(patience, 51.1, Waiting.BULK, 0, 1_000_000)
+
+
+def test_a30_a_reader_takes_so_much_in_so_long() -> None:
+    patience = Patience(slow_reader=10, slow_reader_rate=100)
+    for taken, is_slow in ((1000, False), (999, True)):
+        pace = Pace(0, Waiting.COMMAND)
+        assert not pace.is_reader_too_slow(patience, 0, 0)
+        assert not pace.is_reader_too_slow(patience, 9.9, 0)
+        assert pace.is_reader_too_slow(patience, 10, taken) is is_slow
