@@ -3,6 +3,7 @@
 import json
 import os
 import poplib
+import resource
 import smtplib
 from pathlib import Path
 
@@ -130,6 +131,12 @@ def test_errors_say_what_to_do(words: tuple[str, ...], code: int, says: str, dat
     said = postwren(*words, data=data, text=text, code=code)
     assert says in said
     assert "Traceback" not in said
+
+
+def test_the_server_takes_as_many_descriptors_as_it_may(data: Path) -> None:
+    with Server(data) as server:
+        soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == hard
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can spoil another user's folder")

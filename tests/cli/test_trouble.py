@@ -1,6 +1,9 @@
 """What people meet when something is wrong with their files: words that say what to do, never a traceback."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import apsw
@@ -8,7 +11,7 @@ import pytest
 
 from postwren.storage.embedded.schema import VERSION
 
-from .program import postwren
+from .program import ENVIRONMENT, postwren
 
 pytestmark = pytest.mark.real
 
@@ -97,3 +100,15 @@ def test_a_damaged_message_is_left_out_of_an_export_and_said(data: Path, tmp_pat
     assert "1 damaged" in said
     assert "INBOX, UID 2" in said
     assert len(list((tmp_path / "out/cur").iterdir())) == 2
+
+
+def test_one_interrupt_ends_a_command_that_waits_for_its_input(data: Path) -> None:
+    words = [sys.executable, "-m", "postwren", "deliver", LOGIN, "--data", str(data)]
+    command = subprocess.Popen(words, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not (data / "index.db-wal").exists():
+        assert command.poll() is None
+    command.send_signal(signal.SIGINT)
+    assert command.wait(10) == 1
+    _, said = command.communicate()
+    assert b"interrupted" in said
+    assert b"Traceback" not in said

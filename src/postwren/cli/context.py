@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pwd
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -76,10 +77,15 @@ def with_store(data: Path | None, config: Path | None, work: Callable[[Store, Pl
     place = Place.find(data, config)
 
     async def run() -> T:
+        # asyncio's own handler only cancels, which a command that reads its standard input would not notice
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         async with _opened(place) as store:
             return await work(store, place)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except KeyboardInterrupt:
+        fail("interrupted; what was kept so far stays")
 
 
 @asynccontextmanager

@@ -49,8 +49,6 @@ def main() -> None:
         _end(str(error))
     except errors.MailstoreError as error:
         _end(explain(error))
-    except KeyboardInterrupt:
-        _end("interrupted; what was reported as done is kept")
 
 
 def _end(text: str) -> None:

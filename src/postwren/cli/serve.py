@@ -1,6 +1,7 @@
 """`postwren serve`: the server in the foreground."""
 
 import asyncio
+import resource
 from typing import Annotated
 
 import msgspec
@@ -29,9 +30,16 @@ def serve(
     place = Place.find(data, config)
     set_up_log(place.config.log.format, place.config.log.level)
     settings = msgspec.structs.replace(place.config, listen=dev_listen(port_base)) if dev else place.config
+    _raise_descriptor_limit()
     with _runner() as runner:
         code = runner.run(run_server(place.data, settings, dev, _say_ready))
     raise typer.Exit(code)
+
+
+def _raise_descriptor_limit() -> None:
+    """As far as one may without asking: the usual 1024 are fewer than the connections that are let in."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _runner() -> asyncio.Runner:
