@@ -6,6 +6,7 @@ Signals: SIGTERM and SIGINT end the server after the commands under way, SIGHUP 
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import datetime
 import fcntl
@@ -23,7 +24,7 @@ import msgspec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
-from postwren.mailstore.errors import StoreFailed
+from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
 from postwren.mailstore.service.housekeeping import end_all_recovery
 from postwren.server.login import Authenticator, LoginPolicy
@@ -52,6 +53,7 @@ log = logging.getLogger("postwren.server")
 DAY = 24 * 3600
 GRACE = 20.0  # seconds for commands under way when the server ends
 HOUSEKEEPING_EVERY = 3600.0
+REMEMBER_EVERY = 60.0
 DEV_PORTS = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}  # the last two digits of the standard ports
 
 
@@ -121,6 +123,7 @@ class Server:
         self._config = config
         self._is_dev = is_dev
         self._listeners: list[Listener] = []
+        self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
 
     async def start(self) -> dict[str, list[int]]:
@@ -146,7 +149,8 @@ class Server:
         except BaseException:
             await self.close()
             raise
-        self._housekeeper = asyncio.get_running_loop().create_task(self._keep_house())
+        loop = asyncio.get_running_loop()
+        self._chores = [loop.create_task(self._keep_house()), loop.create_task(self._remember_failures())]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
 
@@ -164,8 +168,8 @@ class Server:
 
     async def close(self) -> None:
         """End: no new connections, commands under way finish, the store closes last."""
-        if hasattr(self, "_housekeeper"):
-            self._housekeeper.cancel()
+        for chore in self._chores:
+            chore.cancel()
         await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
         if not self.failure.is_set():
             await self._authenticator.save()
@@ -245,7 +249,7 @@ class Server:
         self.failure.set()
 
     async def _keep_house(self) -> None:
-        """Once an hour: end recovery terms, give space back, write down who failed to log in."""
+        """Once an hour: end recovery terms, give space back."""
         term = self._config.storage.recovery_days * DAY
         while True:
             now = int(time.time())
@@ -254,13 +258,19 @@ class Server:
                 done = await self._store.housekeep(now)
                 if done.compacted:
                     self.maildrops.clear()
-                await self._authenticator.save()
             except Exception as error:  # a full volume, say: the next round may find it otherwise
                 log.warning("housekeeping stopped; tried again in an hour", extra={"fields": {"why": repr(error)}})
             else:
                 if done != Housekeeping():
                     log.info("housekeeping", extra={"fields": dataclasses.asdict(done)})
             await asyncio.sleep(HOUSEKEEPING_EVERY)
+
+    async def _remember_failures(self) -> None:
+        """Once a minute: write down who failed to log in, so that a restart forgives nobody (A-60)."""
+        while True:
+            await asyncio.sleep(REMEMBER_EVERY)
+            with contextlib.suppress(MailstoreError):  # a full volume: the counters go on in memory
+                await self._authenticator.save()
 
 
 async def run_server(data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None]) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from postwren.app import check_store
-from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, print_json
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json
 
 
 def check(
@@ -34,9 +34,10 @@ def check(
         for rule, detail in report.faults:
             print(f"WRONG {rule}: {detail}")
         print(f"{report.messages} messages read, {report.orphan_octets:,} octets belong to none (given back in time)")
-        print(f"{len(report.faults)} faults" if report.faults else "ok")
+        if not report.faults:
+            print("ok")
     if report.faults:
-        raise typer.Exit(1)
+        fail(f"{len(report.faults)} faults in {place.data}")
 
 
 def _progress(part: str) -> None:
