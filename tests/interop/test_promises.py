@@ -193,7 +193,18 @@ def test_d06_an_answer_waits_for_nobody_elses_message_or_hash(server: Server) ->
 
 def test_a60_failures_by_smtp_close_the_door_of_pop3_too(server: Server) -> None:
     """One count for all protocols: after ten wrong guesses the right password from there must wait; elsewhere it need not."""
-    guesses = [Peer(server.port(25), "127.200.0.1") for _ in range(10)]
+    for source in ("127.200.0.1", "127.201.0.1"):
+        minute = time.time() // 60
+        guess_ten_times(server, source)
+        answer = first_answer(server, source)
+        if time.time() // 60 == minute:
+            break  # counters are those of a minute of the clock: once at most it ends meanwhile
+    assert answer.startswith(b"-ERR [SYS/TEMP]")
+    assert first_answer(server, "127.210.0.1").startswith(b"+OK")
+
+
+def guess_ten_times(server: Server, source: str) -> None:
+    guesses = [Peer(server.port(25), source) for _ in range(10)]
     for n, guess in enumerate(guesses):
         guess.reply()
         guess.say(b"EHLO x")
@@ -201,11 +212,14 @@ def test_a60_failures_by_smtp_close_the_door_of_pop3_too(server: Server) -> None
     for guess in guesses:
         assert guess.reply().startswith(b"535")
         guess.close()
-    for source, answer in (("127.200.0.1", b"-ERR [SYS/TEMP]"), ("127.210.0.1", b"+OK")):
-        with Peer(server.port(10), source) as peer:
-            peer.reply()
-            peer.say(b"USER " + ANN.encode())
-            assert peer.say(b"PASS " + PASSWORD.encode()).startswith(answer)
+
+
+def first_answer(server: Server, source: str) -> bytes:
+    """What the right password is answered."""
+    with Peer(server.port(10), source) as peer:
+        peer.reply()
+        peer.say(b"USER " + ANN.encode())
+        return peer.say(b"PASS " + PASSWORD.encode())
 
 
 def test_the_log_of_all_this_has_no_trace(server: Server) -> None:
