@@ -6,7 +6,7 @@ from postwren.mailstore.port import Store
 from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.testing.contract import DurableContract, MailstoreContract
 
-SMALL = Settings(reserve=0, segment_size=50_000, spool_above=3_000, idle_seconds=0.01, look_seconds=0.02)
+SMALL = Settings(reserve=0, segment_size=50_000, spool_above=3_000, wal_octets=300_000, idle_seconds=0.01, look_seconds=0.02)
 
 
 class TestEmbedded(MailstoreContract):

@@ -11,7 +11,7 @@ from postwren.testing.contract.machine import MailstoreMachine
 
 class EmbeddedMachine(MailstoreMachine):
     async def open_store(self, path: Path) -> Store:
-        return EmbeddedStore(path, settings=Settings(reserve=0, segment_size=2_000, idle_seconds=0.001))
+        return EmbeddedStore(path, settings=Settings(reserve=0, segment_size=2_000, wal_octets=100_000, idle_seconds=0.001))
 
 
 TestEmbeddedMailstore = EmbeddedMachine.TestCase

@@ -12,7 +12,7 @@ from postwren.storage.embedded import EmbeddedStore, Settings
 
 T = TypeVar("T")
 LOGIN = "ann@example.org"
-SMALL = Settings(reserve=0, segment_size=20_000, spool_above=10_000, idle_seconds=0.01, look_seconds=0.02)
+SMALL = Settings(reserve=0, segment_size=20_000, spool_above=10_000, wal_octets=300_000, idle_seconds=0.01, look_seconds=0.02)
 
 
 def message(number: int, size: int = 300) -> bytes:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from postwren.mailstore.model import BodyRef
 from postwren.mailstore.port import Transaction
 from postwren.mailstore.service.deliver import Target, deliver
 from postwren.storage.embedded import EmbeddedStore
+from postwren.storage.embedded.check import DiskCheck
 from postwren.storage.embedded.schema import VERSION, SchemaTooNew
 from postwren.storage.embedded.volume import Volume
 
@@ -76,11 +78,11 @@ def test_a_content_that_the_account_has_costs_no_octets(tmp_path: Path) -> None:
         for _ in range(3):
             await put(store, message(1))
             await put(store, message(2, 50_000))
-        sizes = sorted(path.stat().st_size for path in (tmp_path / "segments").iterdir())
-        assert sizes == [356, 50_056]
         assert list((tmp_path / "spool").iterdir()) == []
 
     run(fill, tmp_path)
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "segments").iterdir())
+    assert sizes == [356, 50_056]  # a segment that nobody has open ends with its last message
 
 
 def test_a_message_of_a_refused_unit_costs_no_octets(tmp_path: Path) -> None:
@@ -203,3 +205,45 @@ def test_a_store_on_a_full_volume_says_so_when_it_is_opened(tmp_path: Path) -> N
     with sqlite_files(fault) as vfs, pytest.raises(StoreFull):
         run(nothing, tmp_path, vfs=vfs)
     run(nothing, tmp_path)
+
+
+def test_a_crash_leaves_zeros_that_the_next_message_takes_the_place_of(tmp_path: Path) -> None:
+    async def die_with_zeros(store: EmbeddedStore) -> None:
+        await put(store, message(1))
+        await put(store, b"\0" * 300)  # octets that look like what a segment is filled with
+        [path] = (tmp_path / "segments").iterdir()
+        assert path.stat().st_size == SMALL.segment_size
+        copy.write_bytes(path.read_bytes())
+
+    async def go_on(store: EmbeddedStore) -> None:
+        await put(store, message(2))
+        assert contents(store) == [message(1), b"\0" * 300, message(2)]
+
+    copy = tmp_path / "copy"
+    run(die_with_zeros, tmp_path)
+    [path] = (tmp_path / "segments").iterdir()
+    path.write_bytes(copy.read_bytes())
+    run(go_on, tmp_path)
+    disk = DiskCheck(tmp_path)
+    assert list(disk.run()) == []
+    assert disk.orphan_octets == 0
+
+
+def test_the_log_gets_its_length_in_an_idle_moment_and_keeps_its_frames(tmp_path: Path) -> None:
+    async def idle(store: EmbeddedStore) -> None:
+        await put(store, message(1))
+        log = tmp_path / "index.db-wal"
+        while log.stat().st_size < 500_000:  # noqa: ASYNC110 - the writer's own idle moment
+            await asyncio.sleep(0.01)
+        await put(store, message(2))
+        copied.mkdir()
+        for name in ("index.db", "index.db-wal"):  # what a crash would leave
+            (copied / name).write_bytes((tmp_path / name).read_bytes())
+        shutil.copytree(tmp_path / "segments", copied / "segments")
+
+    async def look(store: EmbeddedStore) -> None:
+        assert contents(store) == [message(1), message(2)]
+
+    copied = tmp_path / "copied"
+    run(idle, tmp_path, settings=replace(SMALL, idle_seconds=0.05, wal_octets=500_000))
+    run(look, copied)

@@ -18,7 +18,7 @@ from postwren.storage.embedded.counters import recount_all
 from postwren.storage.embedded.index import connect, immediate, rows, snapshot, value
 from postwren.storage.embedded.record import HEADER_SIZE
 from postwren.storage.embedded.recovery import is_whole
-from postwren.storage.embedded.segment import RETIRED, segment_path
+from postwren.storage.embedded.segment import RETIRED, content_end, segment_path
 
 __all__ = ["DiskCheck", "Finding", "repair"]
 
@@ -92,7 +92,7 @@ class DiskCheck:
             end = max(end, offset + octets)
             if not is_whole(fd, ref, content_id) or _digest(fd, ref) != content_id:
                 yield Finding("body", f"the octets at {offset} of segment {segment_id} are not the message's")
-        self.orphan_octets += max(0, size - end)
+        self.orphan_octets += max(0, content_end(fd, size) - end)
 
     def _count_orphans(self, known: set[int]) -> None:
         for path in self._segments.glob("*.seg"):

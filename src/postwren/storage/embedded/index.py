@@ -18,7 +18,7 @@ from postwren.storage.embedded.volume import refusal
 
 __all__ = ["FAULTS", "PAGE", "connect", "immediate", "opening_refusal", "refusal_of", "roll_back", "rows", "snapshot", "value"]
 
-PAGE: Final = 8192  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
+PAGE: Final = 4096  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
 MAPPED: Final = 256 << 20
 FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)  # what a volume that is full or broken raises

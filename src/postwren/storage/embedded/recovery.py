@@ -19,7 +19,7 @@ from postwren.mailstore.model import BodyRef, Change, ChangeKind
 from postwren.storage.embedded.counters import recount
 from postwren.storage.embedded.index import immediate, rows, value
 from postwren.storage.embedded.record import HEADER_SIZE, Record, parse_header
-from postwren.storage.embedded.segment import OPEN, SEALED, OwnSegment, lock, segment_path
+from postwren.storage.embedded.segment import OPEN, SEALED, OwnSegment, content_end, lock, segment_path
 from postwren.storage.embedded.volume import Volume
 
 __all__ = ["Recovery", "is_whole", "recover", "sweep_spool", "take_back"]
@@ -52,12 +52,12 @@ def recover(connection: apsw.Connection, volume: Volume, directory: Path, own: O
                 continue
             fd = lock(path)
             if fd is not None:
-                _judge(connection, volume, fd, segment_id, synced, report)
-                _take_over(connection, own, fd, segment_id, most)
+                end = _judge(connection, volume, fd, segment_id, synced, report)
+                _take_over(connection, own, fd, segment_id, end, most)
     return report
 
 
-def _judge(connection: apsw.Connection, volume: Volume, fd: int, segment_id: int, synced: int, report: Recovery) -> None:
+def _judge(connection: apsw.Connection, volume: Volume, fd: int, segment_id: int, synced: int, report: Recovery) -> int:
     sql = "SELECT account_id, email_id, content_id, offset, size, crc FROM email WHERE segment = ? AND offset >= ?"
     bad = []
     for account_id, email_id, content_id, offset, size, crc in rows(connection, sql, segment_id, synced):
@@ -67,12 +67,18 @@ def _judge(connection: apsw.Connection, volume: Volume, fd: int, segment_id: int
     for account_id, email_id in bad:
         report.removed += _remove_email(connection, account_id, email_id)
     volume.sync(fd)
-    end = os.fstat(fd).st_size
+    end = _end(connection, fd, segment_id)
     connection.execute("UPDATE segment SET synced = ? WHERE segment_id = ?", (end, segment_id))
+    return end
 
 
-def _take_over(connection: apsw.Connection, own: OwnSegment, fd: int, segment_id: int, most: int) -> None:
-    end = os.fstat(fd).st_size
+def _end(connection: apsw.Connection, fd: int, segment_id: int) -> int:
+    """Behind the last octet that is not one of the zeros at the end, and behind the last row, whose octets may be zeros."""
+    last = value(connection, "SELECT max(offset + size) FROM email WHERE segment = ?", segment_id) or 0
+    return max(last, content_end(fd, os.fstat(fd).st_size))
+
+
+def _take_over(connection: apsw.Connection, own: OwnSegment, fd: int, segment_id: int, end: int, most: int) -> None:
     if own.fd < 0 and end < most:
         own.adopt(fd, segment_id, end)
         return

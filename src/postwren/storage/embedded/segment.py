@@ -1,11 +1,13 @@
 """Segment files: records (see `record`) one after the other, a message each.
 
 A process appends only to its own segment, which it keeps locked (flock) while it is open. Rows name the octets
-by (segment, offset, size, crc); octets that no row names mean nothing and are never delivered (D-03).
+by (segment, offset, size, crc); octets that no row names mean nothing and are never delivered (D-03). While it is open
+a segment may end in zeros, which the next messages take the place of.
 """
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,11 +19,14 @@ from postwren.storage.embedded.index import immediate, value
 from postwren.storage.embedded.record import HEADER_SIZE, format_header
 from postwren.storage.embedded.volume import Volume
 
-__all__ = ["OPEN", "RETIRED", "SEALED", "OwnSegment", "allocate", "lock", "segment_path"]
+__all__ = ["OPEN", "RETIRED", "SEALED", "OwnSegment", "allocate", "content_end", "lock", "segment_path"]
 
 OPEN: Final = 1
 SEALED: Final = 2
 RETIRED: Final = 3
+PIECE: Final = 1 << 16
+SMALL_GROUPS: Final = 16
+"""A group this many times smaller than a step of zeros is worth filling for."""
 
 
 def segment_path(directory: Path, segment_id: int) -> Path:
@@ -47,6 +52,16 @@ def lock(path: Path) -> int | None:
     return fd
 
 
+def content_end(fd: int, size: int) -> int:
+    """Where the zeros begin that a segment of this size may end in."""
+    while size:
+        piece = os.pread(fd, min(PIECE, size), max(0, size - PIECE)).rstrip(b"\0")
+        if piece:
+            return max(0, size - PIECE) + len(piece)
+        size = max(0, size - PIECE)
+    return 0
+
+
 class Mark(NamedTuple):
     """Where a unit of work began."""
 
@@ -61,15 +76,17 @@ class OwnSegment:
     Within a group: `place` for each body, `mark` and `undo` around a unit, then `write`, and `keep` or `drop`.
     """
 
-    def __init__(self, volume: Volume, directory: Path, connection: apsw.Connection, most: int) -> None:
+    def __init__(self, volume: Volume, directory: Path, connection: apsw.Connection, most: int, fill_step: int) -> None:
         self._volume = volume
         self._directory = directory
         self._connection = connection
         self._most = most
+        self._fill_step = fill_step
         self.fd = -1
         self.segment_id = 0
         self.end = 0  # behind the last record that was kept
         self.recorded = 0  # what the index says of it
+        self._size = 0  # of the file, with its zeros
         self._position = 0
         self._buffers: list[bytes] = []
         self._moves: list[tuple[SpoolFile, Path]] = []
@@ -78,6 +95,7 @@ class OwnSegment:
     def adopt(self, fd: int, segment_id: int, end: int) -> None:
         """Go on with a segment whose octets up to `end` are on the disk and recorded as such."""
         self.fd, self.segment_id = fd, segment_id
+        self._size = os.fstat(fd).st_size
         self.end = self.recorded = self._position = end
 
     def make_ready(self) -> None:
@@ -105,7 +123,11 @@ class OwnSegment:
         self.adopt(fd, segment_id, 0)
 
     def release(self) -> None:
+        """Let go of the file, without its zeros."""
         if self.fd >= 0:
+            if self._size > self.end:
+                with suppress(OSError):  # they mean nothing
+                    self._volume.truncate(self.fd, self.end)
             os.close(self.fd)
         self.fd = -1
 
@@ -164,8 +186,20 @@ class OwnSegment:
         if not self._buffers:
             return False
         self._is_written = True
-        self._volume.write(self.fd, self._buffers, self.end)
+        self._volume.write(self.fd, self._filled(), self.end)
+        self._size = max(self._size, self._position)
         return True
+
+    def _filled(self) -> list[bytes]:
+        """The group's octets; with a step of zeros behind them where they are few and the file would have to grow. A sync of
+        octets that take the place of zeros writes no new length: 0.2 ms instead of 0.4. Large groups gain nothing by it."""
+        size = min(self._position + self._fill_step, self._most)
+        if self._position <= self._size or size <= self._position:
+            return self._buffers
+        if (self._position - self.end) * SMALL_GROUPS > self._fill_step:
+            return self._buffers
+        zeros, self._size = size - self._position, size
+        return [*self._buffers, bytes(zeros)]
 
     def keep(self) -> None:
         """The group is durable."""
@@ -177,6 +211,7 @@ class OwnSegment:
     def drop(self) -> None:
         """The group was undone: its octets go, so that a full volume gets them back."""
         if self._is_written:
+            self._size = self.end
             self._volume.truncate(self.fd, self.end)
         self._position = self.end
         self._clear()

@@ -11,10 +11,13 @@ class Settings:
 
     reserve: int = 64 << 20  # below this much free space no message is taken (D-04)
     segment_size: int = 64 << 20  # a segment that reached it is sealed
+    fill_step: int = 256 << 10  # a segment grows by this much, in zeros that messages then take the place of
     spool_above: int = 256 << 10  # longer messages are written to a file as they arrive
     batch_units: int = 256  # most units of one group commit
     batch_octets: int = 8 << 20  # no further unit joins a group whose messages reached this
-    wal_octets: int = 64 << 20  # the log of the index is folded in at the latest at this size
+    wal_octets: int = (
+        32 << 20
+    )  # the log of the index: it has this length from the first idle moment on, and is folded in at the latest then
     idle_seconds: float = 1.0  # this long without work is an idle moment
     lock_seconds: float = 30.0  # how long another process may keep the index to itself
     look_seconds: float = 0.5  # how often changes by other processes are looked for, while anyone listens

@@ -88,7 +88,7 @@ class EmbeddedStore:
         settings, path = self._settings, self._index_path
         is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
-        segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size)
+        segment = OwnSegment(self._volume, self._segments, connection, settings.segment_size, settings.fill_step)
         try:
             migrate(connection)
             if is_new:

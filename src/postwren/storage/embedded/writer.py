@@ -13,6 +13,7 @@ What must stay true:
   everything from then on. A unit may run twice (after the first run was undone), so it must not keep state of its own.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ class Writer:
         self._waiting: list[Item] = []
         self._transaction = EmbeddedTransaction(connection, segment)
         self._data_version = self._read_data_version()
-        self._log_pages = 0
+        self._log_pages = 1  # so that the first idle moment comes
         self.failed: StoreFailed | None = None
         connection.set_wal_hook(self._log_grew)
         self._sync = SyncThread(volume)
@@ -164,6 +165,7 @@ class Writer:
                 got = self._queue.get(timeout=max(0.0, idle_from - monotonic()) if self._log_pages else None)
             except Empty:
                 self._checkpoint()
+                self._fill_log()
                 continue
             if not isinstance(got, Look):
                 return self._take(got) and self._take_queued()
@@ -364,6 +366,30 @@ class Writer:
         except apsw.Error as error:
             self._fail(StoreFailed(str(error)))
             self._finished([])
+
+    def _fill_log(self) -> None:
+        """Give the log its full length, in zeros, which are no frames: a commit that overwrites needs no change of the file's
+        length on the disk (for 40 kB beside a segment's sync 0.3 ms instead of 0.65). The lock keeps others from appending."""
+        wanted = self._settings.wal_octets
+        if self.failed is not None or self._volume.free(self._directory) < self._settings.reserve + wanted:
+            return
+        try:
+            with immediate(self._connection):
+                fd = os.open(self._directory / "index.db-wal", os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    size = os.fstat(fd).st_size
+                    if size < wanted:
+                        self._volume.write(fd, (bytes(wanted - size),), size)
+                        self._volume.sync(fd)
+                finally:
+                    os.close(fd)
+        except FAULTS as error:
+            refused = refusal_of(error)
+            if isinstance(refused, StoreFailed):
+                self._fail(refused)
+                self._finished([])
+        except apsw.BusyError:
+            return
 
     def _close(self) -> None:
         try:
