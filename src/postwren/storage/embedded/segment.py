@@ -192,7 +192,8 @@ class OwnSegment:
 
     def _filled(self) -> list[bytes]:
         """The group's octets; with a step of zeros behind them where they are few and the file would have to grow. A sync of
-        octets that take the place of zeros writes no new length: 0.2 ms instead of 0.4. Large groups gain nothing by it."""
+        octets that take the place of zeros writes no new length (4.5 kB beside the commit of a log that is overwritten: 0.32 ms
+        instead of 0.54). Large groups go without: they would write nearly as many zeros as octets."""
         size = min(self._position + self._fill_step, self._most)
         if self._position <= self._size or size <= self._position:
             return self._buffers
