@@ -141,7 +141,7 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
     "storage.embedded.settings.Settings": {
-        "spool_above", "batch_units", "batch_octets", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds"},
+        "spool_above", "batch_units", "batch_octets", "fill_step", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds"},
     "transport.limit.Caps": {"loopback_is_exempt"},
 }  # fmt: skip
 
