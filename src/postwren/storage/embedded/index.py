@@ -20,7 +20,6 @@ __all__ = ["FAULTS", "PAGE", "connect", "immediate", "opening_refusal", "refusal
 
 PAGE: Final = 4096  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
-MAPPED: Final = 256 << 20
 FAULTS: Final = (apsw.FullError, apsw.IOError, OSError)  # what a volume that is full or broken raises
 
 
@@ -59,7 +58,6 @@ def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Con
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.execute(f"PRAGMA mmap_size = {MAPPED}").fetchall()
     connection.wal_autocheckpoint(0)
     return connection
 
