@@ -1,6 +1,7 @@
 """`postwren serve`: the server in the foreground."""
 
 import asyncio
+import gc
 import resource
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def serve(
     set_up_log(place.config.log.format, place.config.log.level)
     settings = msgspec.structs.replace(place.config, listen=dev_listen(port_base)) if dev else place.config
     _raise_descriptor_limit()
+    gc.freeze()  # modules never become garbage: looking at them again and again costs 5 % of a busy server
+    gc.set_threshold(50_000, 20, 100)
     with _runner() as runner:
         code = runner.run(run_server(place.data, settings, dev, _say_ready))
     raise typer.Exit(code)
