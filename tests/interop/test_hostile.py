@@ -55,7 +55,8 @@ class World:
     def log_lines(self, start: int = 0) -> list[dict[str, object]]:
         with self.server.log.open("rb") as log:
             log.seek(start)
-            return [json.loads(line) for line in log.read().splitlines()]
+            whole, _, _ = log.read().rpartition(b"\n")  # the last line may still be on its way
+            return [json.loads(line) for line in whole.splitlines()]
 
     def report(self, line: str) -> None:
         self.rows.append(line)
