@@ -1,0 +1,128 @@
+"""What the server's side of an IMAP connection tells its session.
+
+A message of APPEND or REPLACE comes as `MessageOffered`, and after `core.accept_message()` as chunks and `MessageEnded`; the command follows
+as `CommandReceived` when its last octet has come. After `core.refuse_message(tagged)` the command is over: the core reads what is owed and
+throws it away, or tells the peer goodbye where it cannot (A-40).
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from postwren.protocols.imap.command import Command
+from postwren.protocols.imap.command.append import Octets
+from postwren.wire.secret import Secret
+
+__all__ = [
+    "AuthAborted",
+    "AuthResponse",
+    "CommandReceived",
+    "CommandRejected",
+    "Event",
+    "Fault",
+    "IdleDone",
+    "MessageChunk",
+    "MessageEnded",
+    "MessageOffered",
+    "PeerClosed",
+    "PeerDropped",
+]
+
+
+class Fault(enum.Enum):
+    """What is wrong with what the peer sent; the value is fit to be told."""
+
+    UNKNOWN = "unknown command"
+    SYNTAX = "syntax error"
+    NOT_NOW = "not in this state"
+    TAG = "a tag is missing or wrong"
+    TOO_LONG = "line too long"
+    LITERAL_TOO_BIG = "literal too big"
+    TOO_DEEP = "too many parentheses or too many items"
+    BASE64 = "not base64"
+    CANCELLED = "authentication cancelled"
+    BEHIND_STARTTLS = "octets behind STARTTLS"
+    FOREIGN = "not IMAP"
+    TOO_MANY_FAULTS = "too many errors"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReceived:
+    """A whole command: answer it with `Tagged` exactly once before the next event (IDLE: after IdleDone)."""
+
+    tag: str
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class MessageOffered:
+    """A message literal is announced: judge size and mailbox, then `accept_message` or `refuse_message`. `literal.number` tells which."""
+
+    tag: str
+    mailbox: str
+    literal: Octets
+    is_replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChunk:
+    """Octets of the accepted message, in order."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEnded:
+    """The last octet of the literal has come; the command goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRejected:
+    """Answered BAD already. What was received of its messages is to be forgotten."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class AuthResponse:
+    """A line of an AUTHENTICATE exchange, decoded."""
+
+    data: Secret[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthAborted:
+    """Answered BAD already: forget the exchange."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class IdleDone:
+    """DONE: answer the IDLE."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDropped:
+    """Said BYE already: close."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """End of stream."""
+
+
+Event: TypeAlias = (
+    CommandReceived
+    | MessageOffered
+    | MessageChunk
+    | MessageEnded
+    | CommandRejected
+    | AuthResponse
+    | AuthAborted
+    | IdleDone
+    | PeerDropped
+    | PeerClosed
+)
