@@ -23,7 +23,7 @@ OURS = "Postwren"
 @dataclass(slots=True)
 class Target:
     """A running server. `fill(login, messages)` puts messages into the login's INBOX as fast as it can; `rest` waits until
-    work in the background is done."""
+    work in the background is done; `user` is the login of a name."""
 
     name: str
     pids: Callable[[], list[int]]
@@ -34,6 +34,7 @@ class Target:
     imap: int = 0
     fill: Callable[[str, list[bytes]], None] = lambda _login, _messages: None
     rest: Callable[[], None] = lambda: None
+    user: Callable[[str], str] = lambda name: f"{name}@example.net"
 
 
 @dataclass(slots=True)

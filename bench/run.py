@@ -1,8 +1,9 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap] [--quick] [--peers-only]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle] [--quick] [--peers-only]
 
-Sets up private peers (Dovecot in three formats, Postfix in front of one) and our server below a temporary folder, runs every row
+Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
+every row
 for all of them in interleaved rounds with one driver and one corpus, prints a Markdown table and writes bench/results/*.json.
-Needs root and Debian's dovecot-imapd dovecot-pop3d dovecot-lmtpd postfix strace; a whole run takes about ten minutes.
+Needs root and Debian's dovecot-imapd dovecot-pop3d dovecot-lmtpd postfix strace; a whole run takes about half an hour.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import corpus, durability, imap, importing, mailflow
+from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
 from bench.lab.postwren import Postwren
@@ -24,8 +26,8 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap")
-DEFAULT = "trace,lmtp,smtp,pop3,idle,import"
+GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle")
+DEFAULT = ",".join(GROUPS)
 
 
 def main() -> int:
@@ -88,6 +90,13 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
                 server.add_accounts(logins)
                 mailflow.idle_rows(rows, target, logins, ssl.create_default_context(cafile=str(server.certificate)))
             return
+        if group == "imap-idle":
+            count = int(1000 * scale)
+            for server in ours:
+                server.add_accounts(f"i{k}@example.net" for k in range(count))
+            targets += stack.enter_context(_peers(folder, group, ["sdbox"]))
+            imap.idle_imap_rows(rows, targets, count)
+            return
         targets += stack.enter_context(_peers(folder, group, options.formats.split(",")))
         if group in ("lmtp", "smtp"):
             mailflow.acceptance_rows(rows, group, targets, scale)
@@ -95,7 +104,10 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
             traces += _traces(targets, folder)
         else:
             messages = corpus.load(int(10_000 * scale), RESULTS / "corpus.pickle")
-            {"pop3": mailflow.pop3_rows, "imap": imap.imap_rows}[group](rows, targets, messages)
+            if group == "pop3":
+                mailflow.pop3_rows(rows, targets, messages)
+            else:
+                imap.imap_rows(rows, targets, messages, scale)
 
 
 def _traces(targets: list[Target], folder: Path) -> list[str]:
@@ -115,7 +127,7 @@ def _ours(folder: Path, starts: bool) -> Iterator[Postwren]:
     server = Postwren(folder / "postwren")
     if starts:
         server.start()
-        server.add_accounts([*mailflow.LOGINS, mailflow.MAILDROP])
+        server.add_accounts([*mailflow.LOGINS, mailflow.MAILDROP, "bench@example.net"])
     try:
         yield server
     finally:
@@ -126,7 +138,7 @@ def _target(server: Postwren) -> Target:
     def fill(login: str, messages: list[bytes]) -> None:
         mailflow.fill_by_lmtp(server.lmtp, login, messages)
 
-    return Target(OURS, lambda: server.pids, server.smtp, server.lmtp, server.pop3, server.pop3s, fill=fill)
+    return Target(OURS, lambda: server.pids, server.smtp, server.lmtp, server.pop3, server.pop3s, server.imap, fill)
 
 
 @contextlib.contextmanager
@@ -139,6 +151,11 @@ def _peers(folder: Path, group: str, formats: list[str]) -> Iterator[list[Target
             stack.callback(dovecot.stop)
             dovecot.start()
             targets.append(_dovecot_target(dovecot))
+        if group == "imap":
+            cyrus = Cyrus(folder, RESULTS, ["bench", *imap.USERS])
+            stack.callback(cyrus.stop)
+            cyrus.start()
+            targets.append(Target(cyrus.name, lambda: cyrus.pids, imap=cyrus.imap, user=lambda name: name))
         if group in ("smtp", "trace"):
             postfix = Postfix(folder, f"lmtp:inet:127.0.0.1:{targets[0].lmtp}")
             stack.callback(postfix.stop)
@@ -149,10 +166,13 @@ def _peers(folder: Path, group: str, formats: list[str]) -> Iterator[list[Target
 
 
 def _dovecot_target(dovecot: Dovecot) -> Target:
-    def fill(login: str, messages: list[bytes]) -> None:
-        imap.upload(dovecot.imap, login, b"INBOX", messages)
+    target = Target(dovecot.name, lambda: dovecot.pids, lmtp=dovecot.lmtp, pop3=dovecot.pop3, imap=dovecot.imap)
 
-    return Target(dovecot.name, lambda: dovecot.pids, lmtp=dovecot.lmtp, pop3=dovecot.pop3, imap=dovecot.imap, fill=fill)
+    def fill(login: str, messages: list[bytes]) -> None:
+        imap.upload(target, login.partition("@")[0], b"INBOX", messages)
+
+    target.fill = fill
+    return target
 
 
 if __name__ == "__main__":

@@ -52,6 +52,10 @@ class Postwren:
         return self.base + 95
 
     @property
+    def imap(self) -> int:
+        return self.base + 43
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
