@@ -125,7 +125,7 @@ ALMOST_TOKEN = "RFC 2045 6.1: an encoding is a token; up to where it is one we s
 BOUNDARY = "RFC 2046 5.1.1: a boundary without quotes holds `=`; we take all of it, so the last line ends the multipart"
 BAD_ADDRESS = "RFC 5322 3.4: no address; what can be read of it is told, and both guess otherwise"
 ONE_BY_ONE: Final[dict[str, str]] = {
-    "attachment_with_unquoted_name.eml BODYSTRUCTURE": "RFC 2045 5.1: a value without quotes that holds spaces; we take it up to the `;`",
+    "attachment_with_unquoted_name.eml BODYSTRUCTURE": "RFC 2045 5.1: spaces in a value without quotes; we take it up to the `;`",
     "content_transfer_encoding_qp_with_space.eml BODYSTRUCTURE": ALMOST_TOKEN,
     "content_transfer_encoding_text-html.eml BODYSTRUCTURE": ALMOST_TOKEN,
     "content_transfer_encoding_with_semi_colon.eml BODYSTRUCTURE": ALMOST_TOKEN,
