@@ -1,4 +1,4 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle] [--quick] [--peers-only]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million] [--quick] [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
 every row
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import corpus, durability, imap, importing, mailflow
+from bench import corpus, durability, imap, importing, mailflow, million
 from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
@@ -26,7 +26,7 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle")
+GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million")
 DEFAULT = ",".join(GROUPS)
 
 
@@ -78,11 +78,15 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
     folder.mkdir()
     scale = 0.1 if options.quick else 1.0
     with contextlib.ExitStack() as stack:
-        ours = [] if options.peers_only else [stack.enter_context(_ours(folder, starts=group != "import"))]
+        ours = [] if options.peers_only else [stack.enter_context(_ours(folder, starts=group not in ("import", "million")))]
         targets = [_target(server) for server in ours]
         if group == "import":
             for server in ours:
                 importing.import_rows(rows, server, folder, int(200_000 * scale))
+            return
+        if group == "million":
+            for server, target in zip(ours, targets, strict=True):
+                million.million_rows(rows, server, target, int(1_000_000 * scale), scale)
             return
         if group == "idle":
             for server, target in zip(ours, targets, strict=True):
