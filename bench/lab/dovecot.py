@@ -60,7 +60,7 @@ service imap-login {{
     port = {imap}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps}
   }}
 }}
 service pop3-login {{
@@ -112,10 +112,11 @@ class Dovecot:
     def __init__(self, folder: Path, kind: str, certificate: Path | None = None, key: Path | None = None) -> None:
         if not shutil.which("dovecot"):
             raise Unavailable("dovecot is not installed (apt: dovecot-imapd dovecot-pop3d dovecot-lmtpd)")
-        base = free_port_base((10, 24, 43, 95))
+        base = free_port_base((10, 24, 43, 93, 95))
         self.name = f"Dovecot {kind}"
         self.folder = folder / f"dovecot-{kind}"
-        self.imap, self.pop3, self.lmtp, self.pop3s = base + 43, base + 10, base + 24, base + 95
+        self.imap, self.pop3, self.lmtp = base + 43, base + 10, base + 24
+        self.imaps, self.pop3s = base + 93, base + 95
         if subprocess.run(["id", OWNER], capture_output=True, check=False).returncode:
             subprocess.run(["useradd", "-r", "-M", "-s", "/usr/sbin/nologin", OWNER], check=True)
         for name in ("run", "home", "state"):
@@ -124,6 +125,7 @@ class Dovecot:
         tls = f"ssl = yes\nssl_cert = <{certificate}\nssl_key = <{key}" if certificate else "ssl = no"
         self._config = self.folder / "dovecot.conf"
         ports = {"imap": self.imap, "pop3": self.pop3, "lmtp": self.lmtp, "pop3s": self.pop3s if certificate else 0}
+        ports["imaps"] = self.imaps if certificate else 0
         self._config.write_text(CONFIG.format(dir=self.folder, format=kind, tls=tls, **ports))
 
     @property

@@ -56,6 +56,10 @@ class Postwren:
         return self.base + 43
 
     @property
+    def imaps(self) -> int:
+        return self.base + 93
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid

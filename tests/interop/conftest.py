@@ -21,7 +21,7 @@ from tests.interop.house import Corpus, House
 from tests.shared import SHARED
 
 PEER = os.environ.get("POSTWREN_INTEROP_PEER", "")
-ACCOUNTS = 60
+ACCOUNTS = 100
 SIZE_LIMIT = 200_000_000
 
 
@@ -50,7 +50,9 @@ def _ours(folder: Path, logins: list[str], stack: contextlib.ExitStack) -> House
     server.start()
     stack.callback(server.stop)
     server.add_accounts(logins)
-    return House(server.smtp, server.lmtp, server.pop3, server.pop3s, server.certificate, True, iter(logins))
+    return House(
+        server.smtp, server.lmtp, server.pop3, server.pop3s, server.imap, server.imaps, server.certificate, True, iter(logins)
+    )
 
 
 def _peer(folder: Path, logins: list[str], stack: contextlib.ExitStack) -> House:
@@ -65,7 +67,9 @@ def _peer(folder: Path, logins: list[str], stack: contextlib.ExitStack) -> House
     postfix = Postfix(folder / "front", f"lmtp:inet:127.0.0.1:{dovecot.lmtp}")
     postfix.start()
     stack.callback(postfix.stop)
-    return House(postfix.smtp, dovecot.lmtp, dovecot.pop3, dovecot.pop3s, certificate, False, iter(logins))
+    return House(
+        postfix.smtp, dovecot.lmtp, dovecot.pop3, dovecot.pop3s, dovecot.imap, dovecot.imaps, certificate, False, iter(logins)
+    )
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ class House:
     lmtp: int
     pop3: int
     pop3s: int
+    imap: int
+    imaps: int
     certificate: Path
     is_ours: bool
     logins: Iterator[str]
