@@ -18,11 +18,14 @@ __all__ = [
     "NoSuchAddress",
     "NoSuchMailbox",
     "OverQuota",
+    "QueryTooBig",
+    "SearchTooLong",
     "SpecialUseTaken",
     "StoreClosed",
     "StoreFailed",
     "StoreFull",
     "StoreUnusable",
+    "TextIndexFailed",
 ]
 
 
@@ -118,6 +121,14 @@ class OverQuota(MailstoreError):
         self.used = used
 
 
+class QueryTooBig(MailstoreError):
+    """The condition is deeper, or has more parts, than what is evaluated."""
+
+
+class SearchTooLong(MailstoreError):
+    """The search was ended: it took more than its time, or nobody wants the answer any more."""
+
+
 class StoreFull(MailstoreError):
     """No space on the volume: nothing was kept, and it may work again once there is space."""
 
@@ -128,6 +139,10 @@ class StoreFailed(MailstoreError):
 
 class StoreUnusable(MailstoreError):
     """The store cannot be opened; the text says why, and what to do."""
+
+
+class TextIndexFailed(MailstoreError):
+    """The text index cannot be used at the moment; whatever it would say, the messages say too."""
 
 
 class StoreClosed(MailstoreError):

@@ -13,6 +13,7 @@ read a clock. What it writes is published to subscribers after the commit, in co
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
+from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.model import (
     Account,
     AddressRow,
@@ -23,6 +24,7 @@ from postwren.mailstore.model import (
     Expunged,
     Mailbox,
 )
+from postwren.message.searchtext import Needle, SearchText
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Reader",
     "Store",
     "Subscription",
+    "TextIndex",
     "Transaction",
     "UidRanges",
     "Unit",
@@ -66,11 +69,17 @@ class Reader(Protocol):
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
-    def emails(self, account_id: AccountId) -> Iterator[Email]:
-        """All, ascending by id; it streams."""
+    def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
+        """All above `after`, ascending by id; it streams."""
 
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         """In ascending order of UID; None is all."""
+
+    def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
+        """All entries above this UID, as columns: for a whole mailbox, whatever its size."""
+
+    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+        """The flags of the entries in these ranges."""
 
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId
@@ -95,6 +104,9 @@ class Reader(Protocol):
 
     def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
         """The flags of an interned set (KeyError where there is no such id)."""
+
+    def flagsets(self, account_id: AccountId) -> dict[FlagSetId, frozenset[str]]:
+        """All interned sets of the account, the empty one too."""
 
 
 class Transaction(Reader, Protocol):
@@ -182,6 +194,35 @@ class Subscription(Protocol):
 
     def cancel(self) -> None:
         """No more calls after this returns."""
+
+
+class TextIndex(Protocol):
+    """What emails say, kept apart from the store and rebuildable from it (`service/indexer.py` fills it behind deliveries). An
+    email never changes and its id is never used again: nothing goes stale, it can only be incomplete. Any thread may call; each
+    method may raise TextIndexFailed."""
+
+    def indexed_up_to(self, account_id: AccountId) -> EmailId:
+        """Every email up to and with this one is in the index, unless it is gone or `is_too_long`. 0: none."""
+
+    def too_long(self, account_id: AccountId) -> frozenset[EmailId]:
+        """Emails up to there that are not in the index, for their text is too long to be kept twice."""
+
+    def find(self, account_id: AccountId, needle: Needle, among: Sequence[EmailId]) -> set[EmailId]:
+        """Those of `among` (ascending, all of them indexed) that hold the needle: exactly what `searchtext.holds` says."""
+
+    def put(self, account_id: AccountId, texts: Sequence[tuple[EmailId, SearchText | None]], last: tuple[EmailId, bytes]) -> None:
+        """Add emails (None: too long). `last` is the email up to which the index is complete then, with its content id."""
+
+    def emails(self, account_id: AccountId) -> list[EmailId]:
+        """All that it has of an account, ascending."""
+
+    def progress(self) -> dict[AccountId, tuple[EmailId, bytes]]:
+        """The `last` of the last `put` of all accounts."""
+
+    def forget(self, account_id: AccountId, email_ids: Sequence[EmailId] | None = None) -> None:
+        """Drop these emails; None: the account."""
+
+    def close(self) -> None: ...
 
 
 class Store(Protocol):
