@@ -1,0 +1,18 @@
+"""What an operator may set of IMAP, and what is fixed."""
+
+from dataclasses import dataclass
+
+__all__ = ["ImapSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImapSettings:
+    """Octets and seconds. `message_limit` is how many messages one command touches (RFC 9738)."""
+
+    size_limit: int = 52_428_800
+    is_compressing: bool = False  # A-48: off unless somebody asks for it
+    search_seconds: float = 30.0
+    searches: int = 2  # of one account at once (A-43)
+    message_limit: int = 1_000_000
+    contexts: int = 16  # searches of a session that are kept up to date (A-49)
+    faults: int = 50  # bad commands after login, then the connection ends
