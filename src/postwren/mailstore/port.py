@@ -13,6 +13,7 @@ read a clock. What it writes is published to subscribers after the commit, in co
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
+from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.model import (
     Account,
     AddressRow,
@@ -72,6 +73,12 @@ class Reader(Protocol):
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         """In ascending order of UID; None is all."""
 
+    def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
+        """All entries above this UID, as columns: for a whole mailbox, whatever its size."""
+
+    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+        """The flags of the entries in these ranges."""
+
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId
     ) -> list[tuple[Uid, int, str | None, int, int, int, bool]]:
@@ -95,6 +102,9 @@ class Reader(Protocol):
 
     def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
         """The flags of an interned set (KeyError where there is no such id)."""
+
+    def flagsets(self, account_id: AccountId) -> dict[FlagSetId, frozenset[str]]:
+        """All interned sets of the account, the empty one too."""
 
 
 class Transaction(Reader, Protocol):

@@ -1,10 +1,10 @@
 """Sets of UIDs as closed, ascending, disjoint ranges: made, counted, searched."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from postwren.terms import Uid
 
-__all__ = ["of"]
+__all__ = ["of", "union"]
 
 
 def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
@@ -20,3 +20,16 @@ def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
     if first >= 0:
         ranges.append((Uid(first), Uid(last)))
     return ranges
+
+
+def union(ranges: Sequence[tuple[int, int]]) -> list[tuple[Uid, Uid]]:
+    """The UIDs of these ranges, which may come in any order and overlap."""
+    if len(ranges) == 1:
+        return [(Uid(ranges[0][0]), Uid(ranges[0][1]))]
+    merged: list[tuple[Uid, Uid]] = []
+    for lo, hi in sorted(ranges):
+        if merged and lo <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], Uid(max(hi, merged[-1][1]))
+        else:
+            merged.append((Uid(lo), Uid(hi)))
+    return merged

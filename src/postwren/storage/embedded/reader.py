@@ -4,11 +4,14 @@ Every method reads all its rows before it returns, so that no statement stays op
 """
 
 import json
+from array import array
 from collections.abc import Iterator
 from typing import Any, Final
 
 import apsw
+import msgspec
 
+from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.model import (
     Account,
     AddressRow,
@@ -37,6 +40,16 @@ _BY_RANGE: Final = (
     " AND t.uid BETWEEN r.value ->> 0 AND r.value ->> 1"
 )
 ENTRIES_IN: Final = _BY_RANGE.format("entry")
+# Columns come as one text each: SQLite writes them without holding the interpreter, and a row costs no object.
+_COLUMNS: Final = (
+    "SELECT json_group_array(uid), json_group_array(email_id), json_group_array(flagset_id), json_group_array(modseq),"
+    " json_group_array(internaldate), json_group_array(savedate), json_group_array(size)"
+    " FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 10000)"
+)
+_FLAG_COLUMNS: Final = ENTRIES_IN.replace(
+    "SELECT t.*", "SELECT json_group_array(t.uid), json_group_array(t.flagset_id), json_group_array(t.modseq)"
+)
+_numbers: Final = msgspec.json.Decoder(list[int]).decode
 EXPUNGED_IN: Final = _BY_RANGE.format("expunged")
 
 
@@ -167,6 +180,23 @@ class EmbeddedReader:
             return list(map(Entry._make, self._rows(sql, account_id, mailbox_id)))
         return list(map(Entry._make, self._rows(ENTRIES_IN, account_id, mailbox_id, ranges_text(uids))))
 
+    def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
+        columns, last = Columns(), above
+        while page := self._columns(_COLUMNS, account_id, mailbox_id, last):
+            columns.extend(page)
+            last = Uid(columns.uids[-1])
+        return columns
+
+    def _columns(self, sql: str, *bindings: Any) -> list[list[int]]:
+        """The columns of some rows; empty where there are none."""
+        row = self._row(sql, *bindings)
+        assert row is not None, "an aggregate has one row"
+        return [_numbers(text) for text in row] if row[0] != "[]" else []
+
+    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+        uid, flagset_id, modseq = self._columns(_FLAG_COLUMNS, account_id, mailbox_id, ranges_text(uids)) or ((), (), ())
+        return FlagColumns(array("I", uid), array("I", flagset_id), array("Q", modseq))
+
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId
     ) -> list[tuple[Uid, int, str | None, int, int, int, bool]]:
@@ -222,6 +252,10 @@ class EmbeddedReader:
             self._flags.clear()
         flags = self._flags[(account_id, flagset_id)] = frozenset(row[0].split(" "))
         return flags
+
+    def flagsets(self, account_id: AccountId) -> dict[FlagSetId, frozenset[str]]:
+        rows = self._rows("SELECT flagset_id, flags FROM flagset WHERE account_id = ?", account_id)
+        return {FlagSetId(0): NO_FLAGS, **{flagset_id: frozenset(text.split(" ")) for flagset_id, text in rows}}
 
     # -- segments
 

@@ -3,10 +3,12 @@
 A row is inserted once and updated only where it is: a service that breaks this gets a KeyError, as SQL would refuse.
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.storage.memory.body import MemoryBody, Segments
@@ -16,7 +18,6 @@ __all__ = ["MemoryReader", "MemoryTransaction", "Tables"]
 
 K = TypeVar("K")
 V = TypeVar("V")
-_MISSING: Any = object()
 
 
 class AccountTables:
@@ -122,6 +123,20 @@ class MemoryReader:
         rows = self._of(account_id).entries.get(mailbox_id, {})
         return [rows[uid] for uid in _within(rows, uids)]
 
+    def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
+        columns = Columns()
+        rows = [entry for entry in self.entries(account_id, mailbox_id) if entry.uid > above]
+        if rows:
+            dates = [e.internaldate for e in rows], [e.savedate for e in rows]
+            ids = [e.uid for e in rows], [e.email_id for e in rows], [e.flagset_id for e in rows], [e.modseq for e in rows]
+            columns.extend([*ids, *dates, [e.size for e in rows]])
+        return columns
+
+    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+        rows = self.entries(account_id, mailbox_id, uids)
+        flagset_ids, modseqs = [e.flagset_id for e in rows], [e.modseq for e in rows]
+        return FlagColumns(array("I", [e.uid for e in rows]), array("I", flagset_ids), array("Q", modseqs))
+
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId
     ) -> list[tuple[Uid, int, str | None, int, int, int, bool]]:
@@ -162,6 +177,9 @@ class MemoryReader:
 
     def flagset(self, account_id: AccountId, flagset_id: FlagSetId) -> frozenset[str]:
         return self._of(account_id).flagsets[flagset_id]
+
+    def flagsets(self, account_id: AccountId) -> dict[FlagSetId, frozenset[str]]:
+        return dict(self._of(account_id).flagsets)
 
 
 class MemoryTransaction(MemoryReader):

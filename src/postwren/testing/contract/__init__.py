@@ -15,10 +15,13 @@ from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
 from postwren.testing.contract.messages import MessageContract
 from postwren.testing.contract.recovery import RecoveryContract
+from postwren.testing.contract.snapshots import SnapshotContract
 from postwren.testing.contract.store import StoreContract
 
 __all__ = ["DurableContract", "MailstoreContract"]
 
 
-class MailstoreContract(StoreContract, AccountContract, ArrivalContract, MessageContract, MailboxContract, RecoveryContract):
+class MailstoreContract(
+    StoreContract, AccountContract, ArrivalContract, MessageContract, MailboxContract, RecoveryContract, SnapshotContract
+):
     """What every adapter of the mailstore's port does."""

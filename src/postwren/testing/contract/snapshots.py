@@ -1,0 +1,297 @@
+"""Mailboxes in memory follow the store."""
+
+import asyncio
+
+import pytest
+
+from postwren.mailstore.columns import Columns
+from postwren.mailstore.errors import NoSuchMailbox
+from postwren.mailstore.model import Account, Entry, Mailbox
+from postwren.mailstore.port import Reader
+from postwren.mailstore.service.copymove import move
+from postwren.mailstore.service.expunge import expunge
+from postwren.mailstore.service.flags import FlagAction, change_flags
+from postwren.mailstore.service.mailboxes import delete_mailbox, rename_mailbox
+from postwren.mailstore.snapshot import Delta, Limits, SnapshotHandle, Snapshots
+from postwren.terms import INBOX, FlagSetId, MailboxId, ModSeq, Uid
+from postwren.testing.contract.scene import Scene, story
+
+__all__ = ["Follower", "SnapshotContract", "rows_of"]
+
+ALL = [(1, 2**32 - 1)]
+BIG = 300
+
+
+def rows_of(columns: Columns) -> list[tuple[int, ...]]:
+    """Columns turned around."""
+    dates = columns.internaldates, columns.savedates
+    return list(zip(columns.uids, columns.email_ids, columns.flagset_ids, columns.modseqs, *dates, columns.sizes, strict=True))
+
+
+def told(entries: list[Entry]) -> list[tuple[int, ...]]:
+    """What columns should say of these."""
+    return [(e.uid, e.email_id, e.flagset_id, e.modseq, e.internaldate, e.savedate, e.size) for e in entries]
+
+
+class Follower:
+    """A session that knows of a mailbox only what it was told: its numbering by deltas, its flags by looking at what changed."""
+
+    def __init__(self, handle: SnapshotHandle) -> None:
+        self.handle = handle
+        self.deltas: list[Delta] = []
+        self.uids = list(handle.uids[: handle.count])
+        self.flags: dict[int, int] = {}
+        self.is_begun = False
+        handle.listen(self.note)
+
+    def note(self, delta: Delta) -> None:
+        self.deltas.append(delta)
+        if not self.is_begun:
+            return
+        gone = [uid for uid in self.uids if any(lo <= uid <= hi for lo, hi in delta.expunged)]
+        self.uids = [uid for uid in self.uids if uid not in gone]
+        snapshot = self.handle.snapshot
+        if delta.appended is not None:
+            first, last = delta.appended
+            assert first == len(self.uids)
+            self.uids += snapshot.uids[first : last + 1]
+            self.flags |= zip(snapshot.uids[first : last + 1], snapshot.flagset_ids[first : last + 1], strict=True)
+        for lo, hi in delta.changed:
+            start, end = snapshot.span(lo, hi)
+            self.flags |= zip(snapshot.uids[start:end], snapshot.flagset_ids[start:end], strict=True)
+
+    def begin(self) -> None:
+        """The columns are there."""
+        self.uids = list(self.handle.uids[: self.handle.count])
+        held, self.deltas = self.deltas, []
+        snapshot = self.handle.snapshot
+        self.flags = dict(zip(snapshot.uids, snapshot.flagset_ids, strict=True))
+        self.is_begun = True
+        for delta in held:
+            self.note(delta)
+
+    def verify(self, reader: Reader) -> None:
+        """All that it was told is all that there is."""
+        snapshot = self.handle.snapshot
+        entries = reader.entries(snapshot.account_id, snapshot.mailbox_id)
+        mailbox = reader.mailbox(snapshot.account_id, snapshot.mailbox_id)
+        assert rows_of(snapshot) == told(entries)
+        assert self.uids == [entry.uid for entry in entries]
+        assert {uid: self.flags[uid] for uid in self.uids} == {entry.uid: entry.flagset_id for entry in entries}
+        assert mailbox is not None
+        assert (snapshot.uidnext, snapshot.highestmodseq) == (mailbox.uidnext, mailbox.highestmodseq)
+        assert (snapshot.count, snapshot.uidvalidity) == (mailbox.messages, mailbox.uidvalidity)
+
+
+class Stage:
+    """A mailbox that is followed; the clock is `now`."""
+
+    def __init__(self, scene: Scene, limits: Limits | None = None) -> None:
+        self.scene = scene
+        self.now = 0.0
+        self.snapshots = Snapshots(scene.store, lambda: self.now, limits)
+
+    async def follow(self, mailbox: Mailbox) -> Follower:
+        follower = Follower(await self.snapshots.open(mailbox.account_id, mailbox.mailbox_id))
+        await follower.handle.loaded()
+        follower.begin()
+        return follower
+
+
+async def live(scene: Scene, ann: Account, inbox: Mailbox, archive: Mailbox) -> None:
+    """A bit of everything."""
+    ids = ann.account_id, inbox.mailbox_id
+    await scene.append(ann, b"one\r\n", b"two\r\n", b"three\r\n", flags=["\\Seen"])
+    await scene.perform(change_flags(*ids, [(2, 3), (5, 5)], FlagAction.ADD, ["\\Flagged"]))
+    await asyncio.gather(
+        scene.perform(expunge(*ids, [(1, 1), (4, 4)], scene.now, only_deleted=False)),
+        scene.perform(change_flags(*ids, ALL, FlagAction.ADD, ["$Work"])),
+        scene.append(ann, b"four\r\n"),
+        scene.perform(move(*ids, [(2, 2)], archive.mailbox_id, scene.now)),
+        scene.append(ann, b"five\r\n", mailbox="Archive"),
+        scene.perform(move(*ids, [(3, 3)], inbox.mailbox_id, scene.now)),
+    )
+
+
+class SnapshotContract:
+    """What snapshots do over any store."""
+
+    @story
+    async def test_columns_say_what_entries_say(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        ids = ann.account_id, inbox.mailbox_id
+        assert rows_of(scene.reader.columns(*ids, Uid(0))) == []
+        await scene.append(ann, *[b"%d\r\n" % number for number in range(20)], flags=["\\Seen"])
+        await scene.perform(change_flags(*ids, [(3, 4), (9, 20)], FlagAction.REPLACE, ["$Work"]))
+        await scene.perform(expunge(*ids, [(4, 5), (18, 18)], scene.now, only_deleted=False))
+        entries = scene.entries(ann)
+        assert rows_of(scene.reader.columns(*ids, Uid(0))) == told(entries)
+        assert rows_of(scene.reader.columns(*ids, Uid(15))) == told(entries)[-4:]
+        ranges = [(1, 3), (15, 99)]
+        wanted = [e for e in entries if e.uid <= 3 or e.uid >= 15]
+        found = zip(*scene.reader.flag_columns(*ids, ranges), strict=True)
+        assert list(found) == [(e.uid, e.flagset_id, e.modseq) for e in wanted]
+        assert list(scene.reader.flag_columns(*ids, [(4, 5)]).uids) == []
+        sets = scene.reader.flagsets(ann.account_id)
+        assert sets == {number: scene.reader.flagset(ann.account_id, number) for number in sets}
+        assert set(sets.values()) == {frozenset(), frozenset({"\\Seen"}), frozenset({"$Work"})}
+
+    @story
+    async def test_a_snapshot_follows_whatever_happens(self, scene: Scene) -> None:
+        ann = await scene.account()
+        archive = await scene.create(ann, "Archive")
+        inbox = scene.mailbox(ann)
+        stage = Stage(scene)
+        first, second, other = [await stage.follow(mailbox) for mailbox in (inbox, inbox, archive)]
+        assert len(stage.snapshots) == 2
+        await live(scene, ann, inbox, archive)
+        for follower in (first, second, other):
+            follower.verify(scene.reader)
+            assert follower.deltas
+
+    @story
+    async def test_what_a_unit_did_is_in_the_snapshot_when_its_outcome_comes(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        follower = await Stage(scene).follow(inbox)
+        for number in range(5):
+            done = await scene.append(ann, b"%d\r\n" % number)
+            assert follower.handle.snapshot.uids[-1] == done.uids[0]
+            flagged = await scene.add_flags(inbox, done.uids[0], "\\Seen")
+            assert follower.handle.snapshot.highestmodseq == flagged.modseq == follower.handle.snapshot.modseqs[-1]
+
+    @story
+    async def test_a_mailbox_that_is_held_by_its_numbers_keeps_them_through_an_expunge(self, scene: Scene) -> None:
+        ann = await scene.account()
+        await scene.append(ann, *[b"%d\r\n" % number for number in range(200)])
+        inbox = scene.mailbox(ann)
+        handle = await Stage(scene).snapshots.open(ann.account_id, inbox.mailbox_id)
+        before = handle.snapshot.uids
+        for ranges in ([(2, 3)], [(uid, uid) for uid in range(1, 200, 2)]):  # a few ranges, and many
+            await scene.perform(expunge(ann.account_id, inbox.mailbox_id, ranges, scene.now, only_deleted=False))
+            assert rows_of(handle.snapshot) == told(scene.entries(ann))
+        assert list(before) == list(range(1, 201))
+
+    @story
+    async def test_a_large_mailbox_is_open_before_its_columns_are_read_and_nothing_is_missed(self, scene: Scene) -> None:
+        ann = await scene.account()
+        archive = await scene.create(ann, "Archive")
+        await scene.append(ann, *[b"%d\r\n" % number for number in range(BIG)])
+        inbox = scene.mailbox(ann)
+        stage = Stage(scene, Limits(wait=BIG - 1))
+        living = asyncio.ensure_future(live(scene, ann, inbox, archive))
+        handle = await stage.snapshots.open(ann.account_id, inbox.mailbox_id)
+        follower = Follower(handle)
+        assert handle.count >= BIG
+        row = scene.mailbox(ann)
+        assert handle.snapshot.uidvalidity == row.uidvalidity
+        assert handle.snapshot.uidnext <= row.uidnext
+        assert handle.snapshot.highestmodseq <= row.highestmodseq
+        await handle.loaded()
+        follower.begin()
+        await living
+        follower.verify(scene.reader)
+
+    @story
+    async def test_a_snapshot_that_nobody_holds_catches_up_when_it_is_opened_again(self, scene: Scene) -> None:
+        ann = await scene.account()
+        archive = await scene.create(ann, "Archive")
+        inbox = scene.mailbox(ann)
+        stage = Stage(scene)
+        await scene.append(ann, b"zero\r\n")
+        first = await stage.follow(inbox)
+        kept = first.handle.snapshot
+        first.handle.close()
+        first.handle.close()
+        await scene.append(ann, b"other\r\n", mailbox="Archive")
+        second = await stage.follow(inbox)
+        second.verify(scene.reader)
+        second.handle.close()
+        await live(scene, ann, inbox, archive)
+        third = await stage.follow(inbox)
+        third.verify(scene.reader)
+        assert third.handle.snapshot is kept
+        await scene.append(ann, b"more\r\n")
+        third.verify(scene.reader)
+
+    @story
+    async def test_a_snapshot_that_missed_too_much_is_read_anew(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        stage = Stage(scene, Limits(replay=3))
+        (await stage.follow(inbox)).handle.close()
+        for number in range(3):
+            await scene.deliver(ann, b"%d\r\n" % number)
+        (await stage.follow(inbox)).verify(scene.reader)
+        assert len(stage.snapshots) == 1
+
+    @story
+    async def test_snapshots_that_nobody_wants_go_with_time_and_with_number(self, scene: Scene) -> None:
+        ann = await scene.account()
+        for name in "abc":
+            await scene.create(ann, name)
+            await scene.append(ann, *[b"%d\r\n" % number for number in range(10)], mailbox=name)
+        stage = Stage(scene, Limits(idle_seconds=60, messages=20))
+        followers = [await stage.follow(scene.mailbox(ann, name)) for name in "abc"]
+        assert len(stage.snapshots) == 3  # what is held stays
+        followers[0].handle.close()
+        followers[1].handle.close()
+        assert len(stage.snapshots) == 3
+        followers[2].handle.close()
+        assert len(stage.snapshots) == 2  # the longest idle one went
+        stage.now = 30
+        again = await stage.follow(scene.mailbox(ann, "b"))
+        stage.now = 61
+        stage.snapshots.sweep()
+        assert len(stage.snapshots) == 1
+        again.verify(scene.reader)
+
+    @story
+    async def test_a_mailbox_that_is_deleted_or_never_was_is_told(self, scene: Scene) -> None:
+        ann = await scene.account()
+        archive = await scene.create(ann, "Archive")
+        await scene.append(ann, b"one\r\n", mailbox="Archive")
+        stage = Stage(scene)
+        with pytest.raises(NoSuchMailbox):
+            await stage.snapshots.open(ann.account_id, MailboxId(99))
+        follower = await stage.follow(archive)
+        await scene.perform(rename_mailbox(ann.account_id, archive.mailbox_id, "Old", scene.now))
+        assert follower.deltas == []
+        await scene.perform(delete_mailbox(ann.account_id, archive.mailbox_id, scene.now))
+        await asyncio.sleep(0)
+        assert [delta.is_gone for delta in follower.deltas] == [True]
+        with pytest.raises(NoSuchMailbox):
+            await stage.snapshots.open(ann.account_id, archive.mailbox_id)
+        follower.handle.close()
+        assert len(stage.snapshots) == 0
+
+    @story
+    async def test_a_thousand_sessions_are_told_once_of_many_commits(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        snapshots = Stage(scene).snapshots
+        calls = [0]
+
+        def note(delta: Delta) -> None:
+            calls[0] += 1
+
+        for _ in range(1000):
+            (await snapshots.open(ann.account_id, inbox.mailbox_id)).listen(note)
+        handle = await snapshots.open(ann.account_id, inbox.mailbox_id)
+        await asyncio.gather(*[scene.deliver(ann, b"%d\r\n" % number) for number in range(50)])
+        await asyncio.sleep(0)
+        assert list(handle.snapshot.uids) == list(range(1, 51))
+        assert calls[0] <= 10_000  # 50 commits in a few groups
+
+    @story
+    async def test_a_change_that_was_known_already_is_not_told(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        follower = await Stage(scene).follow(inbox)
+        await scene.append(ann, b"one\r\n")
+        snapshot = follower.handle.snapshot
+        changes = scene.reader.changes(ann.account_id, ModSeq(0))
+        assert snapshot.apply(changes, scene.reader) is None
+        assert scene.reader.flagset(ann.account_id, FlagSetId(snapshot.flagset_ids[0])) == frozenset()
+        assert scene.mailbox(ann, INBOX).messages == snapshot.count == 1
