@@ -3,10 +3,14 @@
 A code without arguments is an `Atom`, whether we know it or not; one with arguments that we do not know is `Other`, kept as text.
 """
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from postwren.protocols.imap.response.value import Ranges, format_astring, format_flags, format_quoted, format_ranges
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader
+from postwren.protocols.imap.value import Ranges, format_astring, format_flags, format_quoted, format_ranges
 
 __all__ = [
     "ALERT",
@@ -68,6 +72,7 @@ __all__ = [
     "Unseen",
     "UrlMech",
     "format_code",
+    "parse_code",
 ]
 
 
@@ -364,3 +369,138 @@ def _format_names(code: Code) -> bytes:
 def _words(name: str, words: tuple[str, ...]) -> bytes:
     """resp-text-code holds no bracket and no control character (RFC 9051 section 9): a peer's words lose them."""
     return " ".join((name, *words)).encode("ascii", "replace").translate(None, delete=b"]\r\n\0")
+
+
+def parse_code(reader: Reader) -> Code:
+    """resp-text-code, up to its "]". What we do not know, or cannot read, is kept as text."""
+    start = reader.position
+    name = reader.match(_NAME)[0].decode("ascii", "replace").upper()
+    parse = _PARSES.get(name)
+    if parse is not None and (reader.is_at(b" ") or name in _BARE):
+        try:
+            code = parse(reader)
+            if reader.is_at(b"]"):
+                return code
+        except (Unparsable, UnicodeDecodeError):
+            if reader.is_strict:
+                raise
+    reader.position = start + len(name)
+    if reader.is_at(b"]"):
+        return Atom(name)
+    return Other(name, reader.match(_ARGUMENTS)[0].strip().decode("utf-8", "replace"))
+
+
+_NAME: Final = re.compile(rb"[^\x00-\x20\x7f-\xff\]()]+")
+_ARGUMENTS: Final = re.compile(rb"[^\]\r\n\x00]*")
+
+
+def _parse_capabilities(reader: Reader) -> Code:
+    return Capabilities(_parse_words(reader))
+
+
+def _parse_words(reader: Reader) -> tuple[str, ...]:
+    """*(SP word), up to "]\""""
+    return tuple(reader.match(_ARGUMENTS)[0].decode("ascii", "replace").split())
+
+
+def _parse_argument(reader: Reader) -> str:
+    reader.space()
+    return reader.match(_ARGUMENTS)[0].decode("utf-8", "replace")
+
+
+def _parse_number(reader: Reader) -> int:
+    reader.space()
+    return reader.number()
+
+
+def _parse_ranges(reader: Reader) -> Ranges:
+    reader.space()
+    return reader.ranges()
+
+
+def _parse_modseq(reader: Reader) -> Code:
+    reader.space()
+    return HighestModSeq(reader.number64())
+
+
+def _parse_list(reader: Reader) -> tuple[str, ...]:
+    """SP "(" astring *(SP astring) ")\""""
+    reader.space()
+    return reader.parenthesized(reader.atext)
+
+
+def _parse_badcharset(reader: Reader) -> Code:
+    return BadCharset(_parse_list(reader) if reader.is_at(b" ") else ())
+
+
+def _parse_permanent_flags(reader: Reader) -> Code:
+    reader.space()
+    return PermanentFlags(reader.flag_list())
+
+
+def _parse_mailbox_id(reader: Reader) -> Code:
+    reader.space()
+    reader.expect(b"(")
+    mailbox_id = reader.match(_OBJECT_ID)[0].decode()
+    reader.expect(b")")
+    return MailboxIdCode(mailbox_id)
+
+
+_OBJECT_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,255}")
+
+
+def _parse_metadata(reader: Reader) -> Code:
+    reader.space()
+    kind = reader.keyword().decode()
+    return MetadataCode(kind, _parse_number(reader) if reader.is_at(b" ") else None)
+
+
+def _parse_no_update(reader: Reader) -> Code:
+    reader.space()
+    return NoUpdate(reader.atext())
+
+
+def _parse_message_limit(reader: Reader) -> Code:
+    return MessageLimit(_parse_number(reader), _parse_number(reader) if reader.is_at(b" ") else None)
+
+
+def _parse_in_progress(reader: Reader) -> Code:
+    if not reader.is_at(b" "):
+        return InProgress()
+    reader.space()
+    match reader.tree():
+        case [(bytes() | int() | None) as tag, (int() | None) as progress, (int() | None) as goal]:
+            return InProgress(str(tag) if isinstance(tag, int) else reader.text_of(tag), progress, goal)
+    raise Unparsable
+
+
+def _parse_url_mech(reader: Reader) -> Code:
+    words = _parse_words(reader)
+    if not words or words[0].upper() != "INTERNAL":
+        raise Unparsable
+    return UrlMech(words[1:])
+
+
+_BARE: Final = frozenset({"BADCHARSET", "INPROGRESS"})  # their arguments may be missing
+_PARSES: Final[dict[str, Callable[[Reader], Code]]] = {
+    "APPENDUID": lambda reader: AppendUid(_parse_number(reader), _parse_ranges(reader)),
+    "BADCHARSET": _parse_badcharset,
+    "BADEVENT": lambda reader: BadEvent(_parse_list(reader)),
+    "BADURL": lambda reader: BadUrl(_parse_argument(reader)),
+    "CAPABILITY": _parse_capabilities,
+    "COPYUID": lambda reader: CopyUid(_parse_number(reader), _parse_ranges(reader), _parse_ranges(reader)),
+    "HIGHESTMODSEQ": _parse_modseq,
+    "INPROGRESS": _parse_in_progress,
+    "MAILBOXID": _parse_mailbox_id,
+    "MESSAGELIMIT": _parse_message_limit,
+    "METADATA": _parse_metadata,
+    "MODIFIED": lambda reader: Modified(_parse_ranges(reader)),
+    "NOUPDATE": _parse_no_update,
+    "PERMANENTFLAGS": _parse_permanent_flags,
+    "REFERRAL": lambda reader: Referral(_parse_words(reader)),
+    "UIDNEXT": lambda reader: UidNext(_parse_number(reader)),
+    "UIDVALIDITY": lambda reader: UidValidityCode(_parse_number(reader)),
+    "UNDEFINED-FILTER": lambda reader: UndefinedFilter(_parse_argument(reader)),
+    "UNSEEN": lambda reader: Unseen(_parse_number(reader)),
+    "URLMECH": _parse_url_mech,
+}

@@ -1,16 +1,15 @@
 """What the server's side of an IMAP connection tells its session.
 
-A message of APPEND or REPLACE comes as `MessageOffered`, and after `core.accept_message()` as chunks and `MessageEnded`; the command follows
-as `CommandReceived` when its last octet has come. After `core.refuse_message(tagged)` the command is over: the core reads what is owed and
-throws it away, or tells the peer goodbye where it cannot (A-40).
-"""
+A message of APPEND or REPLACE comes as `MessageOffered`, and after `core.accept_message()` as chunks and `MessageEnded`; the
+command follows as `CommandReceived` when its last octet has come. After `core.refuse_message(tagged)` the command is over: the
+core reads what is owed and throws it away, or tells the peer goodbye where it cannot (A-40)."""
 
-import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from postwren.protocols.imap.command import Command
 from postwren.protocols.imap.command.append import Octets
+from postwren.protocols.imap.fault import Fault
 from postwren.wire.secret import Secret
 
 __all__ = [
@@ -29,23 +28,6 @@ __all__ = [
 ]
 
 
-class Fault(enum.Enum):
-    """What is wrong with what the peer sent; the value is fit to be told."""
-
-    UNKNOWN = "unknown command"
-    SYNTAX = "syntax error"
-    NOT_NOW = "not in this state"
-    TAG = "a tag is missing or wrong"
-    TOO_LONG = "line too long"
-    LITERAL_TOO_BIG = "literal too big"
-    TOO_DEEP = "too many parentheses or too many items"
-    BASE64 = "not base64"
-    CANCELLED = "authentication cancelled"
-    BEHIND_STARTTLS = "octets behind STARTTLS"
-    FOREIGN = "not IMAP"
-    TOO_MANY_FAULTS = "too many errors"
-
-
 @dataclass(frozen=True, slots=True)
 class CommandReceived:
     """A whole command: answer it with `Tagged` exactly once before the next event (IDLE: after IdleDone)."""
@@ -56,7 +38,8 @@ class CommandReceived:
 
 @dataclass(frozen=True, slots=True)
 class MessageOffered:
-    """A message literal is announced: judge size and mailbox, then `accept_message` or `refuse_message`. `literal.number` tells which."""
+    """A message literal is announced: judge size and mailbox, then `accept_message` or `refuse_message`. `literal.number` tells
+    which."""
 
     tag: str
     mailbox: str

@@ -1,9 +1,14 @@
 """Flags and keywords on the wire (RFC 9051 section 2.3.2): system flags in their one spelling, keywords as they were written."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["RECENT", "decode_flag", "format_flags"]
+__all__ = ["FLAG", "FLAGS", "RECENT", "decode_flag", "format_flags"]
+
+FLAG: Final = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+FLAGS: Final = re.compile(rb"(?:%b(?: %b)*+)?" % (FLAG.pattern, FLAG.pattern))
+"""One flag, and any number of them with one space between."""
 
 RECENT: Final = "\\Recent"
 """Of RFC 3501: only a server sets it, so no store knows it."""

@@ -1,12 +1,12 @@
-"""Lines and literals are cut here before any grammar: this file knows `{n}`, `{n+}`, `~{n}` and nothing else (RFC 9051 section 4.3,
-RFC 7888, RFC 3516 section 4.4).
+"""Lines and literals are cut here before any grammar: this file knows `{n}`, `{n+}`, `~{n}` and nothing else (RFC 9051 section
+4.3, RFC 7888, RFC 3516 section 4.4).
 
-What must stay true: after whatever was received, both sides agree whether the next octet belongs to a literal (A-40). An announcement counts
-wherever it ends a line, in a quoted string or behind nonsense too, and however long its number is: the sender is going to send these octets.
+What must stay true: after whatever was received, both sides agree whether the next octet belongs to a literal (A-40). An
+announcement counts wherever it ends a line, in a quoted string or behind nonsense too, and however long its number is: the sender
+is going to send these octets.
 
-The text of a command is its fragments joined as they were on the wire, with one CRLF behind each announcement; the octets of a literal
-that streams are left out. So a parser finds each literal by its own number.
-"""
+The text of a command is its fragments joined as they were on the wire, with one CRLF behind each announcement; the octets of a
+literal that streams are left out. So a parser finds each literal by its own number."""
 
 from dataclasses import dataclass
 from typing import Final

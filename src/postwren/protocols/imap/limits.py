@@ -1,8 +1,7 @@
 """What the server's side of an IMAP connection takes from a client, in one place (A-40 to A-42). Octets, without CRLF.
 
-Messages of APPEND and REPLACE stream: their size is the session's to judge, and they count in none of these but `discard_message`.
-RFC 2683 section 3.2.1.5 asks for lines of 8000 octets; sets of UIDs make them longer.
-"""
+Messages of APPEND and REPLACE stream: their size is the session's to judge, and they count in none of these but
+`discard_message`. RFC 2683 section 3.2.1.5 asks for lines of 8000 octets; sets of UIDs make them longer."""
 
 from dataclasses import dataclass
 

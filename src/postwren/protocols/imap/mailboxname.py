@@ -1,10 +1,9 @@
-"""Mailbox names on the wire: modified UTF-7 (RFC 3501 section 5.1.3), or UTF-8 once the client has enabled it (RFC 6855 section 3,
-RFC 9051 section 5.1).
+"""Mailbox names on the wire: modified UTF-7 (RFC 3501 section 5.1.3), or UTF-8 once the client has enabled it (RFC 6855 section
+3, RFC 9051 section 5.1).
 
-What must stay true (A-44): one name has one form. Of the many ways in which modified UTF-7 could write a name only the one is read that
-`encode` writes: no shift around what stands for itself, none that could have been one with its neighbour, no half surrogates, nothing
-left over in the last sextet.
-"""
+What must stay true (A-44): one name has one form. Of the many ways in which modified UTF-7 could write a name only the one is
+read that `encode` writes: no shift around what stands for itself, none that could have been one with its neighbour, no half
+surrogates, nothing left over in the last sextet."""
 
 import binascii
 import re

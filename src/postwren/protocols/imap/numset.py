@@ -74,7 +74,7 @@ def resolve(numbers: tuple[tuple[int, int], ...], maximum: int) -> list[tuple[in
     if not maximum:
         return []
     if len(numbers) == 1:  # most sets
-        low, high = sorted((min(end, maximum) if end == STAR else end for end in numbers[0]))
+        low, high = sorted(min(end, maximum) if end == STAR else end for end in numbers[0])
         return [(low, min(high, maximum))] if low <= maximum else []
     placed = [(maximum if low == STAR else low, maximum if high == STAR else high) for low, high in numbers]
     return normalize((low, min(high, maximum)) for low, high in map(sorted, placed) if low <= maximum)

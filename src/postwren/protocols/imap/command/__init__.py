@@ -1,6 +1,10 @@
 """The commands of IMAP: a file each (those without arguments share `nullary`): dataclass, parser, formatter.
 
-Mailbox names are decoded text (`mailboxname`), flags and texts are str, numbers are ints: what a session sees has no trace of the wire.
+Mailbox names are decoded text (`mailboxname`), flags and texts are str, numbers are ints: what a session sees has no trace of the
+wire.
+
+search       types of SEARCH, SORT, THREAD, ESEARCH;  searchkey, searching   their grammar
+table        which parser and which formatter belong to which command
 """
 
 from typing import TypeAlias

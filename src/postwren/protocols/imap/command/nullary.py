@@ -1,8 +1,10 @@
 """Commands without arguments (RFC 9051 section 6, RFC 3691, RFC 8437)."""
 
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 __all__ = [
+    "NULLARY",
     "Capability",
     "Check",
     "Close",
@@ -11,6 +13,7 @@ __all__ = [
     "Logout",
     "Namespace",
     "Noop",
+    "Nullary",
     "StartTls",
     "Unauthenticate",
     "Unselect",
@@ -70,3 +73,23 @@ class Expunge:
 @dataclass(frozen=True, slots=True)
 class Unauthenticate:
     """RFC 8437."""
+
+
+Nullary: TypeAlias = (
+    Capability | Check | Close | Expunge | Idle | Logout | Namespace | Noop | StartTls | Unauthenticate | Unselect
+)
+
+NULLARY: Final[dict[bytes, Nullary]] = {
+    b"CAPABILITY": Capability(),
+    b"CHECK": Check(),
+    b"CLOSE": Close(),
+    b"EXPUNGE": Expunge(),
+    b"IDLE": Idle(),
+    b"LOGOUT": Logout(),
+    b"NAMESPACE": Namespace(),
+    b"NOOP": Noop(),
+    b"STARTTLS": StartTls(),
+    b"UNAUTHENTICATE": Unauthenticate(),
+    b"UNSELECT": Unselect(),
+}
+"""The whole of what stands behind the tag."""

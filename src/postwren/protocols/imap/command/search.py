@@ -1,5 +1,5 @@
-"""SEARCH, SORT, THREAD, ESEARCH, CANCELUPDATE (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 5256, 5267, 5466, 5957, 6203, 7162, 7377,
-8474, 8514, 9394). The key is a tree; its depth and size are bounded by the parser."""
+"""SEARCH, SORT, THREAD, ESEARCH, CANCELUPDATE (RFC 9051 section 6.4.4, RFC 4731, 5032, 5182, 5256, 5267, 5466, 5957, 6203, 7162,
+7377, 8474, 8514, 9394). The key is a tree; its depth and size are bounded by the parser, `searchkey`."""
 
 import enum
 from dataclasses import dataclass
@@ -67,7 +67,8 @@ class NumberKey:
 
 @dataclass(frozen=True, slots=True)
 class FlagKey:
-    """ANSWERED, UNSEEN, KEYWORD x, ...: `flag` as in flags (`\\Seen`, `$Junk`); RECENT is `\\Recent`; NEW is And of two, OLD a negation."""
+    """ANSWERED, UNSEEN, KEYWORD x, ...: `flag` as in flags (`\\Seen`, `$Junk`); RECENT is `\\Recent`; NEW is And of two, OLD a
+    negation."""
 
     flag: str
     is_set: bool = True

@@ -2,9 +2,21 @@
 
 from dataclasses import dataclass
 
-from postwren.protocols.imap.response.value import format_string
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader
+from postwren.protocols.imap.value import format_string
 
-__all__ = ["CapabilityList", "Enabled", "ServerId", "format_capability", "format_enabled", "format_id"]
+__all__ = [
+    "CapabilityList",
+    "Enabled",
+    "ServerId",
+    "format_capability",
+    "format_enabled",
+    "format_id",
+    "parse_capability",
+    "parse_enabled",
+    "parse_id",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +56,25 @@ def format_id(response: ServerId, is_utf8: bool) -> bytes:
         return b"* ID NIL\r\n"
     pairs = [format_string(field, is_utf8) + b" " + format_string(value, is_utf8) for field, value in response.fields]
     return b"* ID (%b)\r\n" % b" ".join(pairs)
+
+
+def parse_capability(reader: Reader) -> CapabilityList:
+    """capability-data, behind the word"""
+    return CapabilityList(reader.words())
+
+
+def parse_enabled(reader: Reader) -> Enabled:
+    """enable-data, behind the word"""
+    return Enabled(reader.words())
+
+
+def parse_id(reader: Reader) -> ServerId:
+    """id_response, behind the word"""
+    reader.space()
+    tree = reader.tree()
+    if tree is None:
+        return ServerId(None)
+    if not isinstance(tree, list) or len(tree) % 2:
+        raise Unparsable
+    words = [reader.text_of(word) if isinstance(word, bytes) else None if word is None else str(word) for word in tree]
+    return ServerId(tuple([(field or "", value) for field, value in zip(words[::2], words[1::2], strict=True)]))

@@ -4,13 +4,16 @@
 of flags, are `format_fetch_flags`."""
 
 import enum
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from postwren.protocols.imap.response.body import BodyStructure, format_body
-from postwren.protocols.imap.response.envelope import Envelope, format_envelope
-from postwren.protocols.imap.response.value import format_date_time, format_flags, format_octets, format_string
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader, Streamed
+from postwren.protocols.imap.response.body import BodyStructure, body_of, format_body
+from postwren.protocols.imap.response.envelope import Envelope, envelope_of, format_envelope
+from postwren.protocols.imap.value import format_date_time, format_flags, format_octets, format_string
 
 __all__ = [
     "NIL",
@@ -22,6 +25,7 @@ __all__ = [
     "Streamed",
     "format_fetch_flags",
     "format_fetched",
+    "parse_fetched",
 ]
 
 
@@ -33,13 +37,6 @@ class Nil(enum.Enum):
 
 NIL: Final = Nil.NIL
 """The server said NIL, where None means that it said nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """The octets came before, as events of the client; here is how many they were."""
-
-    size: int
 
 
 Octets: TypeAlias = bytes | Streamed | Literal[Nil.NIL]
@@ -174,3 +171,116 @@ def _octets(octets: Octets) -> bytes:
             raise ValueError("octets that went by cannot be written")
         case Nil.NIL:
             return b"NIL"
+
+
+_NAME: Final = re.compile(rb'([A-Za-z0-9.\-_]+)(?:\[((?:[^\]"\r\n\x00]|"[^"\r\n\x00]*")*+)\])?(?:<([0-9]{1,19})>)?')
+_LABEL_QUOTES: Final = re.compile(r'"([^"\\ ]*)"')
+
+
+def parse_fetched(reader: Reader, number: int, *, is_uidfetch: bool) -> Fetched:
+    """msg-att, behind the word. Items that we do not know are left out."""
+    reader.space()
+    reader.expect(b"(")
+    found: dict[str, Any] = {"uid": number} if is_uidfetch else {}
+    while not reader.skip(b")"):
+        if reader.position and reader.text[reader.position - 1 : reader.position] != b"(":
+            reader.space()
+            if not reader.is_strict and reader.skip(b")"):
+                break
+        match = reader.match(_NAME)
+        reader.space()
+        _parse_item(reader, match, found)
+    return Fetched(number, is_uidfetch, **found)
+
+
+def _parse_item(reader: Reader, match: "re.Match[bytes]", found: dict[str, Any]) -> None:
+    name = match[1].upper()
+    if match[2] is None:
+        plain = _PLAIN.get(name)
+        if plain is not None:
+            found[plain[0]] = plain[1](reader)
+        elif name in _WHOLE:
+            section = SectionData("", _parse_octets(reader), None, name.decode())
+            found["sections"] = (*found.get("sections", ()), section)
+        elif reader.is_strict:
+            raise Unparsable
+        else:
+            reader.tree()
+        return
+    origin = None if match[3] is None else int(match[3])
+    if name == b"BODY":
+        label = _LABEL_QUOTES.sub(r"\1", match[2].decode("ascii", "replace")).upper()
+        found["sections"] = (*found.get("sections", ()), SectionData(label, _parse_octets(reader), origin))
+    elif name == b"BINARY":
+        found["binaries"] = (*found.get("binaries", ()), BinaryData(_parts_of(match[2]), _parse_octets(reader), origin))
+    elif name == b"BINARY.SIZE":
+        sizes = found.get("binary_sizes", ())
+        found["binary_sizes"] = (*sizes, BinarySizeData(_parts_of(match[2]), reader.number64()))
+    else:
+        raise Unparsable
+
+
+def _parts_of(octets: bytes) -> tuple[int, ...]:
+    """section-part"""
+    numbers = octets.split(b".") if octets else []
+    if not all(number.isdigit() and len(number) < 10 for number in numbers):
+        raise Unparsable
+    return tuple(map(int, numbers))
+
+
+def _parse_octets(reader: Reader) -> Octets:
+    octets = reader.octets()
+    return NIL if octets is None else octets
+
+
+def _parse_modseq(reader: Reader) -> int:
+    """fetch-mod-resp (RFC 7162 section 7)"""
+    reader.expect(b"(")
+    modseq = reader.number64()
+    reader.expect(b")")
+    return modseq
+
+
+def _parse_id(reader: Reader) -> str | Literal[Nil.NIL]:
+    """ "(" objectid ")" / nil (RFC 8474 section 7)"""
+    match reader.tree():
+        case [bytes() as object_id]:
+            return object_id.decode("ascii", "replace")
+        case [int() as digits]:
+            return str(digits)
+        case None:
+            return NIL
+    raise Unparsable
+
+
+def _parse_email_id(reader: Reader) -> str | None:
+    email_id = _parse_id(reader)
+    return None if email_id is NIL else email_id
+
+
+def _parse_savedate(reader: Reader) -> int | Literal[Nil.NIL]:
+    """date-time / nil (RFC 8514 section 5)"""
+    return NIL if reader.nil() else reader.date_time()
+
+
+def _parse_preview(reader: Reader) -> str | Literal[Nil.NIL]:
+    """nstring (RFC 8970 section 6)"""
+    preview = reader.ntext()
+    return NIL if preview is None else preview
+
+
+_WHOLE: Final = frozenset({b"RFC822", b"RFC822.HEADER", b"RFC822.TEXT"})
+_PLAIN: Final[dict[bytes, tuple[str, Callable[[Reader], Any]]]] = {
+    b"UID": ("uid", Reader.number),
+    b"FLAGS": ("flags", Reader.flag_list),
+    b"MODSEQ": ("modseq", _parse_modseq),
+    b"INTERNALDATE": ("internaldate", Reader.date_time),
+    b"RFC822.SIZE": ("size", Reader.size),
+    b"ENVELOPE": ("envelope", lambda reader: envelope_of(reader.tree())),
+    b"BODY": ("body", lambda reader: body_of(reader.tree())),
+    b"BODYSTRUCTURE": ("bodystructure", lambda reader: body_of(reader.tree())),
+    b"EMAILID": ("email_id", _parse_email_id),
+    b"THREADID": ("thread_id", _parse_id),
+    b"SAVEDATE": ("savedate", _parse_savedate),
+    b"PREVIEW": ("preview", _parse_preview),
+}

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from postwren.protocols.imap import quirk
 from postwren.protocols.imap.command.list import StatusItem
-from postwren.protocols.imap.response.value import format_mailbox, format_quoted
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader, Tree
+from postwren.protocols.imap.value import format_mailbox, format_quoted
 
-__all__ = ["ListEntry", "MailboxStatus", "StatusValue", "format_list", "format_status"]
+__all__ = ["ListEntry", "MailboxStatus", "StatusValue", "format_list", "format_status", "parse_list", "parse_status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +79,78 @@ def _value(value: StatusValue) -> bytes:
             return b"%d" % value
         case str():  # RFC 8474 section 4.3
             return b"(%b)" % value.encode("ascii", "replace")
+
+
+def parse_list(reader: Reader, *, is_lsub: bool) -> ListEntry:
+    """mailbox-list, behind the word"""
+    reader.space()
+    attributes = reader.flag_list()
+    reader.space()
+    delimiter = reader.text_of(reader.nstring())
+    reader.space()
+    name = _parse_name(reader)
+    if reader.is_ended():
+        return ListEntry(name, delimiter or None, attributes, is_lsub=is_lsub)
+    reader.space()
+    child_info, old_name = _parse_extended(reader, reader.list_of())
+    return ListEntry(name, delimiter or None, attributes, child_info, old_name, is_lsub)
+
+
+def _parse_name(reader: Reader) -> str:
+    start = reader.position
+    name = reader.mailbox()
+    if reader.is_strict or reader.is_ended() or reader.is_at(b" (") or reader.text[start : start + 1] in (b'"', b"{"):
+        return name
+    reader.position = len(reader.text)
+    return quirk.mailbox_name(reader.text[start:], reader.is_utf8)
+
+
+def _parse_extended(reader: Reader, items: list[Tree]) -> tuple[tuple[str, ...], str | None]:
+    """mbox-list-extended: those we know"""
+    child_info: tuple[str, ...] = ()
+    old_name: str | None = None
+    for tag, value in zip(items[::2], items[1::2], strict=False):
+        octets = [word for word in value if isinstance(word, bytes)] if isinstance(value, list) else []
+        match tag.upper() if isinstance(tag, bytes) else tag:
+            case b"CHILDINFO":
+                child_info = tuple([word.decode("ascii", "replace") for word in octets])
+            case b"OLDNAME" if octets:
+                old_name = quirk.mailbox_name(octets[0], reader.is_utf8)
+            case _:
+                pass
+    return child_info, old_name
+
+
+_ITEMS: Final = {item.value.encode(): item for item in StatusItem}
+
+
+def parse_status(reader: Reader) -> MailboxStatus:
+    """mailbox-data, behind the word. Items that we do not know are left out."""
+    reader.space()
+    name = reader.mailbox()
+    reader.space()
+    reader.expect(b"(")
+    items: list[tuple[StatusItem, StatusValue]] = []
+    while not reader.skip(b")"):
+        if items or not reader.is_strict:
+            reader.space()
+        if reader.skip(b")"):
+            break
+        item = _ITEMS.get(reader.keyword())
+        reader.space()
+        value = _parse_value(reader)
+        if item is not None:
+            items.append((item, value))
+    return MailboxStatus(name, tuple(items))
+
+
+def _parse_value(reader: Reader) -> StatusValue:
+    value = reader.tree()
+    match value:
+        case int() | None:
+            return value
+        case [bytes() as mailbox_id]:
+            return mailbox_id.decode("ascii", "replace")
+        case [int() as mailbox_id]:
+            return str(mailbox_id)
+    raise Unparsable

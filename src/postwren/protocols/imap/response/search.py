@@ -1,12 +1,16 @@
 """SEARCH, SORT and ESEARCH (RFC 9051 section 7.3.4, RFC 3501 section 7.2.5, RFC 4466, 4731, 5256, 5267, 6203, 7162, 7377,
 9394)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from postwren.protocols.imap.response.value import Ranges, format_mailbox, format_quoted, format_ranges
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader
+from postwren.protocols.imap.value import Ranges, format_mailbox, format_quoted, format_ranges
 
-__all__ = ["Esearch", "PartialResult", "SearchResult", "format_esearch", "format_search"]
+__all__ = ["Esearch", "PartialResult", "SearchResult", "format_esearch", "format_search", "parse_esearch", "parse_search"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +104,93 @@ def _partial(partial: PartialResult) -> bytes:
 def _update(name: bytes, changes: tuple[tuple[int, Ranges], ...]) -> bytes:
     """ret-data-addto, ret-data-removefrom (RFC 5267 section 5)"""
     return b"%b (%b)" % (name, b" ".join([b"%d %b" % (at, format_ranges(numbers)) for at, numbers in changes]))
+
+
+def parse_search(reader: Reader, *, is_sort: bool) -> SearchResult:
+    """obsolete-search-response, sort-data, behind the word"""
+    numbers = reader.numbers()
+    modseq = None
+    if not reader.is_ended():
+        reader.space()
+    if reader.skip(b"("):
+        if reader.keyword() != b"MODSEQ":
+            raise Unparsable
+        reader.space()
+        modseq = reader.number64()
+        reader.expect(b")")
+    return SearchResult(numbers, modseq, is_sort)
+
+
+_PARTIAL: Final = re.compile(rb"\((-?[0-9]{1,10}):(-?[0-9]{1,10}) ")
+
+
+def parse_esearch(reader: Reader) -> Esearch:
+    """esearch-response, behind the word. Items that we do not know are left out."""
+    found: dict[str, Any] = {}
+    if reader.skip(b" ("):
+        _parse_correlators(reader, found)
+    while not reader.is_ended():
+        reader.space()
+        if reader.is_ended():
+            break
+        name = reader.keyword()
+        if name == b"UID":
+            found["is_uid"] = True
+            continue
+        reader.space()
+        _parse_item(reader, name, found)
+    return Esearch(**found)
+
+
+def _parse_correlators(reader: Reader, found: dict[str, Any]) -> None:
+    while True:
+        match reader.keyword():
+            case b"TAG":
+                reader.space()
+                found["tag"] = reader.atext()
+            case b"MAILBOX":
+                reader.space()
+                found["mailbox"] = reader.mailbox()
+            case b"UIDVALIDITY":
+                reader.space()
+                found["uidvalidity"] = reader.number()
+            case _:
+                raise Unparsable
+        if reader.skip(b")"):
+            return
+        reader.space()
+
+
+def _parse_item(reader: Reader, name: bytes, found: dict[str, Any]) -> None:
+    """search-return-data"""
+    match name:
+        case b"MIN" | b"MAX" | b"COUNT":
+            found[name.decode().lower()] = reader.number()
+        case b"MODSEQ":
+            found["modseq"] = reader.number64()
+        case b"ALL":
+            found["all"] = reader.ranges()
+        case b"PARTIAL":
+            found["partial"] = _parse_partial(reader)
+        case b"ADDTO" | b"REMOVEFROM":
+            key = "adds" if name == b"ADDTO" else "removes"
+            found[key] = found.get(key, ()) + reader.parenthesized(lambda: _parse_change(reader))
+        case b"RELEVANCY":
+            found["relevancy"] = reader.parenthesized(reader.number, may_be_empty=True)
+        case _:
+            if reader.is_strict:
+                raise Unparsable
+            reader.tree()
+
+
+def _parse_partial(reader: Reader) -> PartialResult:
+    match = reader.match(_PARTIAL)
+    numbers = None if reader.nil() else reader.ranges()
+    reader.expect(b")")
+    return PartialResult(int(match[1]), int(match[2]), numbers)
+
+
+def _parse_change(reader: Reader) -> tuple[int, Ranges]:
+    position = reader.number()
+    reader.space()
+    return position, reader.ranges()

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from postwren.protocols.imap.response.value import format_astring, format_mailbox, format_octets, format_quoted, format_string
+from postwren.protocols.imap import quirk
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader, Tree
+from postwren.protocols.imap.value import format_astring, format_mailbox, format_octets, format_quoted, format_string
 
 __all__ = [
     "Acl",
@@ -23,6 +26,13 @@ __all__ = [
     "format_own_rights",
     "format_quota",
     "format_quota_roots",
+    "parse_acl",
+    "parse_listed_rights",
+    "parse_metadata",
+    "parse_namespaces",
+    "parse_own_rights",
+    "parse_quota",
+    "parse_quota_roots",
 ]
 
 
@@ -175,3 +185,105 @@ def format_metadata_changed(response: MetadataChanged, is_utf8: bool) -> bytes:
     """metadata-resp with entry-list"""
     entries = [format_astring(entry, is_utf8) for entry in response.entries]
     return b"* METADATA %b\r\n" % b" ".join([format_mailbox(response.mailbox, is_utf8), *entries])
+
+
+def parse_namespaces(reader: Reader) -> Namespaces:
+    """namespace-response, behind the word"""
+    kinds = []
+    for _ in range(3):
+        reader.space()
+        kinds.append(tuple([_parse_namespace(reader, tree) for tree in reader.list_of()]))
+    return Namespaces(*kinds)
+
+
+def _parse_namespace(reader: Reader, tree: Tree) -> NamespaceEntry:
+    match tree:
+        case [bytes() as prefix, (bytes() | None) as delimiter, *rest]:
+            extensions = [
+                (
+                    name.decode("ascii", "replace"),
+                    tuple([value.decode("utf-8", "replace") for value in values if isinstance(value, bytes)]),
+                )
+                for name, values in zip(rest[::2], rest[1::2], strict=False)
+                if isinstance(name, bytes) and isinstance(values, list)
+            ]
+            return NamespaceEntry(
+                quirk.mailbox_name(prefix, reader.is_utf8), reader.text_of(delimiter) or None, tuple(extensions)
+            )
+    raise Unparsable
+
+
+def _parse_words(reader: Reader) -> list[str]:
+    """*(SP astring), to the end"""
+    words = []
+    while not reader.is_ended():
+        reader.space()
+        if not reader.is_ended() or reader.is_strict:
+            words.append(reader.atext())
+            reader.count()
+    return words
+
+
+def parse_acl(reader: Reader) -> Acl:
+    """acl-data, behind the word"""
+    reader.space()
+    name = reader.mailbox()
+    words = _parse_words(reader)
+    if len(words) % 2:
+        raise Unparsable
+    return Acl(name, tuple(zip(words[::2], words[1::2], strict=True)))
+
+
+def parse_listed_rights(reader: Reader) -> ListedRights:
+    """listrights-data, behind the word"""
+    reader.space()
+    name = reader.mailbox()
+    words = _parse_words(reader)
+    if len(words) < 2:
+        raise Unparsable
+    return ListedRights(name, words[0], words[1], tuple(words[2:]))
+
+
+def parse_own_rights(reader: Reader) -> OwnRights:
+    """myrights-data, behind the word"""
+    reader.space()
+    name = reader.mailbox()
+    reader.space()
+    return OwnRights(name, reader.atext())
+
+
+def parse_quota(reader: Reader) -> Quota:
+    """quota-response, behind the word"""
+    reader.space()
+    root = reader.atext()
+    reader.space()
+    words = reader.list_of()
+    resources = []
+    for name, usage, limit in zip(words[::3], words[1::3], words[2::3], strict=len(words) % 3 == 0):
+        if not isinstance(usage, int) or not isinstance(limit, int):
+            raise Unparsable
+        resources.append(QuotaResource(name.decode("ascii", "replace") if isinstance(name, bytes) else str(name), usage, limit))
+    return Quota(root, tuple(resources))
+
+
+def parse_quota_roots(reader: Reader) -> QuotaRoots:
+    """quotaroot-response, behind the word"""
+    reader.space()
+    return QuotaRoots(reader.mailbox(), tuple(_parse_words(reader)))
+
+
+def parse_metadata(reader: Reader) -> Metadata | MetadataChanged:
+    """metadata-resp, behind the word"""
+    reader.space()
+    name = reader.mailbox()
+    if not reader.is_at(b" ("):
+        return MetadataChanged(name, tuple(_parse_words(reader)))
+    reader.space()
+    return Metadata(name, reader.parenthesized(lambda: _parse_entry(reader), may_be_empty=not reader.is_strict))
+
+
+def _parse_entry(reader: Reader) -> tuple[str, bytes | None]:
+    """entry-value"""
+    entry = reader.atext()
+    reader.space()
+    return entry, reader.nstring()

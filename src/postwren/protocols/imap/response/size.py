@@ -3,7 +3,8 @@ RFC 7162 section 3.2.10)."""
 
 from dataclasses import dataclass
 
-from postwren.protocols.imap.response.value import Ranges, format_flags, format_ranges
+from postwren.protocols.imap.reader import Reader
+from postwren.protocols.imap.value import Ranges, format_flags, format_ranges
 
 __all__ = [
     "Exists",
@@ -16,6 +17,8 @@ __all__ = [
     "format_flag_list",
     "format_recent",
     "format_vanished",
+    "parse_flag_list",
+    "parse_vanished",
 ]
 
 
@@ -76,3 +79,18 @@ def format_vanished(response: Vanished, is_utf8: bool) -> bytes:  # noqa: ARG001
 def format_flag_list(response: FlagList, is_utf8: bool) -> bytes:  # noqa: ARG001
     """ "FLAGS" SP flag-list"""
     return b"* FLAGS %b\r\n" % format_flags(response.flags)
+
+
+def parse_vanished(reader: Reader) -> Vanished:
+    """expunged-resp, behind the word"""
+    reader.space()
+    is_earlier = reader.skip(b"(EARLIER)") or (not reader.is_strict and reader.skip(b"(earlier)"))
+    if is_earlier:
+        reader.space()
+    return Vanished(reader.ranges(), is_earlier)
+
+
+def parse_flag_list(reader: Reader) -> FlagList:
+    """SP flag-list"""
+    reader.space()
+    return FlagList(reader.flag_list())

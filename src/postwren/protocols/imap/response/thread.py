@@ -1,11 +1,15 @@
 """THREAD (RFC 5256 section 4). Threads are flat here: a row a message in preorder, so that neither a thread of 100,000 replies
 nor one who sends such a thread needs a stack."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-__all__ = ["ThreadResult", "ThreadRow", "format_thread"]
+from postwren.protocols.imap.fault import Unparsable
+from postwren.protocols.imap.reader import Reader
+
+__all__ = ["ThreadResult", "ThreadRow", "format_thread", "parse_thread"]
 
 ThreadRow: TypeAlias = tuple[int, int]
 """(depth, number): a row of depth 0 begins a thread, the children of a row follow it one deeper. Number 0 stands for a parent
@@ -52,3 +56,35 @@ def _only_children(rows: Sequence[ThreadRow]) -> list[bool]:
         else:
             first.append(row)
     return only
+
+
+_TOKEN: Final = re.compile(rb"(\()|(\))|([0-9]{1,10})| ")
+
+
+def parse_thread(reader: Reader) -> ThreadResult:
+    """thread-data, behind the word. As deep as it comes, in a loop."""
+    rows: list[ThreadRow] = []
+    depths: list[int] = []  # of each list that is open, its own first depth
+    depth = 0
+    was_opened = False
+    while match := _TOKEN.match(reader.text, reader.position):
+        reader.position = match.end()
+        kind = match.lastindex
+        if kind == 1:
+            if was_opened:  # a list that begins with a list: the parent is missing
+                rows.append((depth, 0))
+                depth += 1
+            depths.append(depth)
+        elif kind == 2:
+            if not depths:
+                raise Unparsable
+            depth = depths.pop()
+        elif kind == 3:
+            if not depths:
+                raise Unparsable
+            rows.append((depth, int(match[3])))
+            depth += 1
+        was_opened = kind == 1 or (was_opened and kind is None)
+    if depths or not reader.is_ended():
+        raise Unparsable
+    return ThreadResult(tuple(rows))

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
-from postwren.protocols.imap.response.value import format_astring, format_octets
+from postwren.protocols.imap.reader import Reader
+from postwren.protocols.imap.value import format_astring, format_octets
 
-__all__ = ["FetchedUrl", "GeneratedUrls", "UrlsFetched", "format_generated_urls", "format_urls_fetched"]
+__all__ = [
+    "FetchedUrl",
+    "GeneratedUrls",
+    "UrlsFetched",
+    "format_generated_urls",
+    "format_urls_fetched",
+    "parse_generated_urls",
+    "parse_urls_fetched",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +57,42 @@ def _extra(name: str, octets: bytes | None) -> bytes:
 def format_generated_urls(response: GeneratedUrls, is_utf8: bool) -> bytes:
     """genurlauth-data"""
     return b" ".join([b"* GENURLAUTH", *[format_astring(url, is_utf8) for url in response.urls]]) + b"\r\n"
+
+
+def parse_urls_fetched(reader: Reader) -> UrlsFetched:
+    """urlfetch-data, behind the word"""
+    items = []
+    while not reader.is_ended():
+        reader.space()
+        if reader.is_ended():
+            break
+        url = reader.atext()
+        if not reader.is_at(b" ("):
+            reader.space()
+            items.append(FetchedUrl(url, reader.nstring()))
+            continue
+        extras: list[tuple[str, bytes | None]] = []
+        while reader.is_at(b" ("):
+            reader.space()
+            extras += reader.parenthesized(lambda: _parse_extra(reader))
+        items.append(FetchedUrl(url, None, tuple(extras)))
+    return UrlsFetched(tuple(items))
+
+
+def _parse_extra(reader: Reader) -> tuple[str, bytes | None]:
+    name = reader.keyword().decode()
+    reader.space()
+    if not reader.is_at(b"("):
+        return name, reader.nstring()
+    start = reader.position
+    reader.tree()
+    return name, reader.text[start : reader.position]
+
+
+def parse_generated_urls(reader: Reader) -> GeneratedUrls:
+    """genurlauth-data, behind the word"""
+    urls = []
+    while not reader.is_ended():
+        reader.space()
+        urls.append(reader.atext())
+    return GeneratedUrls(tuple(urls))

@@ -5,10 +5,11 @@ above 127 stand in a quoted string only where the mode allows UTF-8 (RFC 6855 se
 """
 
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
+
+from postwren.protocols.imap import mailboxname
 
 __all__ = [
     "Ranges",
@@ -32,7 +33,6 @@ _QUOTABLE: Final = re.compile(rb"[\t -~]*+")
 _QUOTABLE_UTF8: Final = re.compile(rb"[\t -~\x80-\xff]*+")
 _SPECIAL: Final = re.compile(rb"([\"\\])")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]+")
-_SHIFTED: Final = re.compile(r"&|[^ -~]+")
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 LONGEST_STATUS_TEXT: Final = 1000  # octets: RFC 2683 section 3.2.1.5 asks for lines that small servers and clients can hold
 
@@ -72,22 +72,9 @@ def _bare(octets: bytes) -> bytes:
     return octets if _ATOM.fullmatch(octets) and octets.upper() != b"NIL" else format_octets(octets)
 
 
-def encode_mailbox(name: str, is_utf8: bool) -> bytes:
-    """Modified UTF-7 (RFC 3501 section 5.1.3)."""
-    if is_utf8:
-        return name.encode()
-    return _SHIFTED.sub(_shift, name).encode("ascii", "replace")
-
-
-def _shift(run: re.Match[str]) -> str:
-    if run[0] == "&":
-        return "&-"
-    return "&" + b2a_base64(run[0].encode("utf-16-be"), newline=False).decode().rstrip("=").replace("/", ",") + "-"
-
-
 def format_mailbox(name: str, is_utf8: bool) -> bytes:
     """mailbox: modified UTF-7, or UTF-8 where the mode allows it."""
-    return format_astring(name, True) if is_utf8 else _bare(encode_mailbox(name, False))
+    return format_astring(name, True) if is_utf8 else _bare(mailboxname.encode(name, is_utf8=False))
 
 
 def format_flags(flags: Iterable[str]) -> bytes:
