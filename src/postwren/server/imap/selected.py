@@ -1,0 +1,259 @@
+"""The selected mailbox of a session: its snapshot, the session's own numbering of it, and what is still to be told.
+
+What must stay true (RFC 9051 sections 5.2, 7.4 and 7.5.1): numbers change only by EXPUNGE that was sent, and only where a command may
+send it; EXISTS never names messages that a held-back EXPUNGE hides; flags are told as they are now, once, and not to the one who set them.
+While a session idles nothing is kept but ranges of UIDs.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from postwren.mailstore.port import UidRanges
+from postwren.mailstore.service import uidrange
+from postwren.mailstore.snapshot import Delta, Snapshot, SnapshotHandle
+from postwren.protocols.imap.code import PermanentFlags
+from postwren.protocols.imap.numset import NumSet, Saved
+from postwren.protocols.imap.response import Status, format_response
+from postwren.protocols.imap.response.condition import Condition
+from postwren.protocols.imap.response.size import Exists, FlagList, Vanished, format_exists, format_vanished
+from postwren.protocols.imap.view import View
+from postwren.server.imap.flagtext import SYSTEM, FlagTexts, ordered
+from postwren.terms import AccountId, MailboxId, ModSeq
+
+__all__ = ["Enabled", "Selected", "subtract"]
+
+MOST_RANGES: Final = 512
+"""Changes that are kept apart; more are put together, so that a session that never asks stays small (A-46)."""
+
+
+@dataclass(slots=True)
+class Enabled:
+    """What the client switched on (RFC 5161), or used so that it is on (RFC 7162 section 3.1)."""
+
+    condstore: bool = False
+    qresync: bool = False
+    uidonly: bool = False
+    utf8: bool = False
+    rev2: bool = False
+
+
+class Selected:
+    """See the module. `rights` are those of RFC 4314 that the session has, less what EXAMINE takes away."""
+
+    __slots__ = (
+        "_changed",
+        "_expunged",
+        "_keywords",
+        "_own",
+        "_sets",
+        "account_id",
+        "contexts",
+        "handle",
+        "is_read_only",
+        "mailbox_id",
+        "name",
+        "rights",
+        "saved",
+        "texts",
+        "view",
+        "wake",
+    )
+
+    def __init__(self, handle: SnapshotHandle, name: str, rights: frozenset[str], texts: FlagTexts, *, is_read_only: bool) -> None:
+        snapshot = handle.snapshot
+        self.handle = handle
+        self.account_id: AccountId = snapshot.account_id
+        self.mailbox_id: MailboxId = snapshot.mailbox_id
+        self.name = name
+        self.rights = rights
+        self.texts = texts
+        self.is_read_only = is_read_only
+        self.view = View(handle.uids, handle.count)
+        self.saved: list[tuple[int, int]] = []  # of SEARCH RETURN (SAVE), RFC 5182
+        self.contexts: dict[str, Callable[[], bytes]] = {}  # by tag: searches that are kept up to date, RFC 5267
+        self.wake: Callable[[], None] | None = None
+        self._expunged: list[tuple[int, int]] = []
+        self._changed: list[tuple[int, int]] = []
+        self._own: set[int] = set()  # ModSeqs of our own changes of flags, which are told already
+        self._sets: set[int] = set()  # sets of flags whose keywords the client was told of
+        self._keywords: set[str] = set()
+        handle.listen(self._note)
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        self.wake = None
+        self.contexts.clear()
+        self.handle.close()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """As it is now, with everything that was committed."""
+        return self.handle.snapshot
+
+    def _note(self, delta: Delta) -> None:
+        """Take notes; it may be called from within `snapshot`."""
+        if delta.expunged:
+            self._expunged.extend(delta.expunged)
+        if delta.changed:
+            self._changed.extend(delta.changed)
+        if len(self._expunged) > MOST_RANGES:
+            self._expunged = [*uidrange.union(self._expunged)]
+        if len(self._changed) > MOST_RANGES:
+            self._changed = [*_covering(uidrange.union(self._changed))]
+        if self.wake is not None:
+            self.wake()
+
+    # -- numbers
+
+    def resolve(self, numbers: NumSet, is_uid: bool) -> list[tuple[int, int]] | None:
+        """Ranges of UIDs that the view has; None where a sequence number does not exist (which is BAD)."""
+        if not is_uid and not isinstance(numbers, Saved) and not self.view.has(numbers):
+            return None
+        return self.view.resolve(numbers, is_uid, self.saved)
+
+    def own(self, modseq: ModSeq) -> None:
+        """This change of flags was ours and is told (or was not to be): its echo says nothing new."""
+        self._own.add(modseq)
+
+    # -- news
+
+    def news(self, enabled: Enabled, *, may_expunge: bool) -> bytes:
+        """What the client does not know yet, rendered; b"" where it knows all."""
+        snapshot = self.handle.snapshot
+        view = self.view
+        if not (self._expunged or self._changed) and view.count >= len(snapshot):
+            self._own.clear()
+            return b""
+        pieces: list[bytes] = []
+        if may_expunge and self._expunged:
+            pieces.append(self._tell_expunged(enabled))
+        known = view.last_uid
+        pieces.append(self._tell_appended(snapshot))
+        pieces.append(self._tell_changed(snapshot, known, enabled))
+        pieces += [update() for update in tuple(self.contexts.values())]
+        return b"".join(pieces)
+
+    def _tell_expunged(self, enabled: Enabled) -> bytes:
+        ranges, self._expunged = uidrange.union(self._expunged), []
+        if not (enabled.qresync or enabled.uidonly):
+            seqnums = self.view.expunge(ranges)
+            self._forget_saved(ranges)
+            return (b"* %d EXPUNGE\r\n" * len(seqnums)) % tuple(seqnums)
+        gone = [(lo, hi) for lo, hi in ranges if self.view.span(lo, hi)[0] < self.view.span(lo, hi)[1]]
+        if not gone:
+            return b""
+        view = self.view
+        uids = [uid for lo, hi in gone for uid in view.uids[slice(*view.span(lo, hi))]]
+        view.expunge(gone)
+        self._forget_saved(gone)
+        return format_vanished(Vanished(tuple(uidrange.of(uids))), False)
+
+    def _forget_saved(self, ranges: UidRanges) -> None:
+        """RFC 5182 section 2.1: what is expunged leaves the saved result."""
+        if self.saved:
+            self.saved = subtract(self.saved, ranges)
+
+    def _tell_appended(self, snapshot: Snapshot) -> bytes:
+        view, uids = self.view, snapshot.uids
+        first = bisect_right(uids, view.last_uid)
+        if first == len(uids):
+            if not self._expunged and view.uids is not uids:
+                view.share(uids, len(uids))
+            return b""
+        if self._expunged:
+            view.grow(uids[first:])
+        else:
+            view.share(uids, len(uids))
+        return format_exists(Exists(view.count), False)
+
+    def _tell_changed(self, snapshot: Snapshot, known: int, enabled: Enabled) -> bytes:
+        """Flags of messages up to UID `known`: of those behind it the client knows nothing yet."""
+        ranges, self._changed = uidrange.union(self._changed), []
+        rows: list[int] = []
+        for lo, hi in ranges:
+            start, end = snapshot.span(lo, min(hi, known))
+            rows += range(start, end)
+        if self._own:
+            own, modseqs = self._own, snapshot.modseqs
+            rows = [row for row in rows if modseqs[row] not in own]
+            self._own.clear()
+        return self.tell_flags(snapshot, rows, enabled, with_uid=enabled.qresync) if rows else b""
+
+    def tell_flags(self, snapshot: Snapshot, rows: Sequence[int], enabled: Enabled, *, with_uid: bool) -> bytes:
+        """A FETCH of the flags of these rows, those that the view has."""
+        flagset_ids = [snapshot.flagset_ids[row] for row in rows]
+        fresh = self.tell_keywords(flagset_ids)
+        columns: list[Sequence[object]] = []
+        uids = [snapshot.uids[row] for row in rows]
+        if enabled.uidonly:
+            line = b"* %d UIDFETCH (FLAGS %b"
+            columns.append(uids)
+        else:
+            seqnums = self._seqnums(snapshot, rows, uids)
+            if len(seqnums) != len(rows):
+                return fresh
+            line = b"* %d FETCH (" + (b"UID %d " if with_uid else b"") + b"FLAGS %b"
+            columns += [seqnums, uids] if with_uid else [seqnums]
+        columns.append([self.texts[flagset_id] for flagset_id in flagset_ids])
+        if enabled.condstore:
+            line += b" MODSEQ (%d)"
+            columns.append([snapshot.modseqs[row] for row in rows])
+        values = tuple([value for each in zip(*columns, strict=True) for value in each])
+        return fresh + ((line + b")\r\n") * len(rows)) % values
+
+    def _seqnums(self, snapshot: Snapshot, rows: Sequence[int], uids: Sequence[int]) -> Sequence[int]:
+        if self.view.uids is snapshot.uids:
+            return [row + 1 for row in rows]
+        return [seqnum for seqnum in map(self.view.seqnum, uids) if seqnum is not None]
+
+    def tell_keywords(self, flagset_ids: Sequence[int]) -> bytes:
+        """RFC 9051 section 7.3.5: FLAGS again, where a message has a keyword that it did not name."""
+        fresh = set(flagset_ids) - self._sets
+        if not fresh:
+            return b""
+        keywords = self.learn(fresh)
+        if not keywords:
+            return b""
+        flags = tuple(self.flags())
+        permanent = Condition(Status.OK, "keywords may be made", PermanentFlags((*flags, "\\*")))
+        says = format_response(FlagList(flags), False)
+        return says if self.is_read_only else says + format_response(permanent, False)
+
+    def learn(self, flagset_ids: set[int]) -> set[str]:
+        """Count these sets as told; returns keywords that are new by that."""
+        self._sets |= flagset_ids
+        flags = frozenset().union(*(self.texts.set_of(flagset_id) for flagset_id in flagset_ids))
+        fresh = set(flags) - self._keywords - set(SYSTEM)
+        self._keywords |= fresh
+        return fresh
+
+    def flags(self) -> list[str]:
+        """What FLAGS names."""
+        return [*SYSTEM, *ordered(self._keywords)]
+
+
+def subtract(ranges: UidRanges, gone: UidRanges) -> list[tuple[int, int]]:
+    """Ranges without others; both ascending and disjoint."""
+    left: list[tuple[int, int]] = []
+    highs = [high for _, high in gone]
+    for low, high in ranges:
+        start = low
+        for at in range(bisect_left(highs, low), len(gone)):
+            cut_low, cut_high = gone[at]
+            if cut_low > high:
+                break
+            if cut_low > start:
+                left.append((start, cut_low - 1))
+            start = max(start, cut_high + 1)
+        if start <= high:
+            left.append((start, high))
+    return left
+
+
+def _covering(ranges: UidRanges) -> UidRanges:
+    """Few ranges that hold all of these: flags told once too often do no harm."""
+    if len(ranges) <= MOST_RANGES:
+        return ranges
+    return [(ranges[0][0], ranges[-1][1])]

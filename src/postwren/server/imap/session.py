@@ -1,0 +1,364 @@
+"""One IMAP session: what every command needs (RFC 9051 sections 3, 5 and 7). The commands are in the files of their families.
+
+What must stay true: a command has one tagged answer, and before it goes out the selected mailbox says what is new, as far as this
+command may (`finish`); a refusal of the mailstore is a NO, and anything else that comes out of a handler is a bug; nothing is said for a
+mailbox that was left meanwhile.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from postwren.mailstore.errors import MailstoreError
+from postwren.mailstore.port import Store
+from postwren.mailstore.service.search import Sources
+from postwren.mailstore.snapshot import Snapshots
+from postwren.protocols.imap import code
+from postwren.protocols.imap.code import Code
+from postwren.protocols.imap.command import Command
+from postwren.protocols.imap.event import (
+    AuthAborted,
+    AuthResponse,
+    CommandReceived,
+    CommandRejected,
+    Event,
+    IdleDone,
+    MessageChunk,
+    MessageEnded,
+    MessageOffered,
+    PeerClosed,
+    PeerDropped,
+)
+from postwren.protocols.imap.response import Rendered, Status, Tagged, Untagged
+from postwren.protocols.imap.response.condition import Condition
+from postwren.protocols.imap.server import ServerConnection
+from postwren.protocols.imap.state import State
+from postwren.server.imap.flagtext import FlagTextsOfAll
+from postwren.server.imap.refusal import Refusal, refusal_of
+from postwren.server.imap.rendition import Renditions
+from postwren.server.imap.selected import Enabled, Selected
+from postwren.server.imap.settings import ImapSettings
+from postwren.server.login import Authenticator, LoginExchange
+from postwren.terms import AccountId
+from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
+from postwren.wire.core import Waiting
+
+__all__ = ["Handler", "ImapService", "ImapSession", "Table", "Upload", "waiting"]
+
+log = logging.getLogger("postwren.imap")
+
+Handler: TypeAlias = Callable[["ImapSession", str, Any], Handled]
+"""(session, tag, command): it answers with `finish`, `refuse` or `stream`, at once or later."""
+Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
+
+TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
+SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
+BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
+
+
+@dataclass(frozen=True, slots=True)
+class ImapService:
+    """What all sessions of a process share. `now` gives seconds since 1970. `searching` counts the searches of an account that run."""
+
+    store: Store
+    authenticator: Authenticator
+    snapshots: Snapshots
+    renditions: Renditions
+    sources: Sources
+    flag_texts: FlagTextsOfAll
+    settings: ImapSettings
+    now: Callable[[], float]
+    random: Callable[[int], bytes]
+    searching: dict[AccountId, int]
+
+
+class Upload(Protocol):
+    """Messages on their way in: what APPEND and REPLACE received before their command came (`append.py`)."""
+
+    def offered(self, event: MessageOffered) -> None:
+        """A literal was announced: accept or refuse it."""
+
+    def chunk(self, data: bytes) -> None:
+        """Octets of it."""
+
+    def ended(self) -> None:
+        """Its last octet came."""
+
+    def discard(self) -> None:
+        """Forget all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the sessions do: the files of the families, put together in `commands.py`."""
+
+    greet: Callable[["ImapSession"], None]
+    auth_response: Callable[["ImapSession", AuthResponse], Handled]
+    upload: Callable[["ImapSession"], Upload]
+    commands: Mapping[type[Command], Handler]
+
+
+class ImapSession:
+    """Implements `transport.session.Session`."""
+
+    __slots__ = (
+        "_end",
+        "_faults",
+        "_news",
+        "_table",
+        "_upload",
+        "account_id",
+        "auth_tag",
+        "core",
+        "enabled",
+        "exchange",
+        "idle_tag",
+        "is_closed",
+        "link",
+        "login",
+        "notifier",
+        "selected",
+        "service",
+    )
+
+    def __init__(self, service: ImapService, table: Table) -> None:
+        self.core = ServerConnection()
+        self.service = service
+        self._table = table
+        self.link: LinkControl
+        self.account_id = AccountId(0)  # 0: nobody is logged in
+        self.login = ""
+        self.exchange: LoginExchange | None = None
+        self.auth_tag = self.idle_tag = ""
+        self.enabled = Enabled()
+        self.selected: Selected | None = None
+        self.notifier: Callable[[], bytes] | None = None  # NOTIFY: what is new outside of the selected mailbox
+        self._upload: Upload | None = None
+        self._news = False  # news of an idling session are on their way
+        self._faults = 0
+        self.is_closed = False
+        self._end = "lost"
+
+    # -- what the link tells
+
+    def opened(self, link: LinkControl) -> Handled:
+        self.link = link
+        self._table.greet(self)
+        return None
+
+    def handle(self, event: Event) -> Handled:
+        if type(event) is CommandReceived:
+            return self._table.commands[type(event.command)](self, event.tag, event.command)
+        return EVENTS[type(event)](self, event)
+
+    def tls_started(self, tls: TlsInfo) -> Handled:  # noqa: ARG002 - the link keeps it
+        self.exchange = None
+        self.core.tls_started()
+        return None
+
+    def timed_out(self) -> None:
+        self._end = "timed out"
+        self.core.last_word(TIMED_OUT)
+
+    def server_ends(self) -> None:
+        self._end = "server ended"
+        self.core.last_word(SERVER_ENDS)
+
+    def failed(self, error: BaseException) -> None:  # noqa: ARG002 - the link logs it
+        self._end = "bug"
+        self.core.last_word(BUG)
+
+    def closed(self) -> None:
+        self.is_closed = True
+        self.exchange = None
+        self.notifier = None
+        self.leave()
+        self.forget_upload()
+        if self.account_id:
+            self.log("closed", end=self._end)
+
+    def end(self, how: str) -> None:
+        """Close when everything is written; `how` is for the log."""
+        self._end = how
+        self.link.close()
+
+    def log(self, what: str, **fields: object) -> None:
+        """One line about this session."""
+        log.info(what, extra={"fields": {"peer": self.link.peer.address, "login": self.login, **fields}})
+
+    # -- what is said
+
+    def say(self, response: Untagged) -> None:
+        """An untagged response."""
+        self.core.send(response)
+
+    def render(self, octets: bytes) -> None:
+        """Responses that are rendered already; none is no harm."""
+        if octets:
+            self.core.send(Rendered(octets))
+
+    def tell_news(self, *, may_expunge: bool = True) -> None:
+        """What happened in the selected mailbox, and elsewhere where NOTIFY asked for it."""
+        if self.selected is not None:
+            self.render(self.selected.news(self.enabled, may_expunge=may_expunge))
+        if self.notifier is not None:
+            self.render(self.notifier())
+
+    def finish(self, tag: str, text: str, with_code: Code | None = None, *, may_expunge: bool = True) -> None:
+        """Tagged OK, behind the news. Without `may_expunge` numbers stay as they are (RFC 9051 section 7.5.1)."""
+        self.tell_news(may_expunge=may_expunge or self.enabled.uidonly)
+        self.core.send(Tagged(tag, Status.OK, text, with_code))
+
+    def refuse(self, tag: str, refusal: Refusal, *, may_expunge: bool = False) -> None:
+        """Tagged NO or BAD, behind the news."""
+        self.tell_news(may_expunge=may_expunge)
+        self.core.send(Tagged(tag, refusal.status, refusal.text, refusal.code))
+
+    def stream(self, pieces: Iterator[bytes], last: Callable[[], None]) -> Handled:
+        """Send pieces while the peer keeps up, then call `last`, which answers. Return this from a handler; a coroutine ends with
+        `stream_on`."""
+        self.core.send(Rendered(self._until(pieces, last, is_suspended=True)))
+        return SUSPENDED
+
+    def stream_on(self, pieces: Iterator[bytes], last: Callable[[], None]) -> None:
+        """`stream` for coroutines: nothing may come behind it."""
+        self.core.send(Rendered(self._until(pieces, last, is_suspended=False)))
+        self.link.flush()  # from here on the link hands out no event until the pieces are out
+
+    def _until(self, pieces: Iterator[bytes], last: Callable[[], None], *, is_suspended: bool) -> Iterator[bytes]:
+        yield from pieces
+        if not self.is_closed:
+            last()
+            if is_suspended:
+                self.link.resume()
+
+    # -- waiting
+
+    async def attempt(self, tag: str, work: Coroutine[Any, Any, None]) -> None:
+        """Work that the mailstore may refuse."""
+        try:
+            await work
+        except MailstoreError as error:
+            if not self.is_closed:
+                self.refuse(tag, refusal_of(error))
+
+    # -- the selected mailbox
+
+    def leave(self) -> None:
+        """No mailbox is selected any more."""
+        selected, self.selected = self.selected, None
+        if selected is not None:
+            selected.close()
+        if self.core.state is State.SELECTED:
+            self.core.enter(State.AUTHENTICATED)
+
+    def push(self) -> None:
+        """News for a session that idles, at once; while the peer does not read, they wait and merge (A-46)."""
+        if not self._news and self.core.waiting_for is Waiting.COMMAND:
+            self._news = True
+            self.core.send(Rendered(self._all_news()))
+            self.link.flush()
+
+    def _all_news(self) -> Iterator[bytes]:
+        try:
+            while not self.is_closed:
+                news = b"" if self.selected is None else self.selected.news(self.enabled, may_expunge=True)
+                if self.notifier is not None:
+                    news += self.notifier()
+                if not news:
+                    return
+                yield news
+        finally:
+            self._news = False
+
+    # -- messages on their way in
+
+    def take_upload(self) -> Upload | None:
+        """What was received for the command that is there now."""
+        upload, self._upload = self._upload, None
+        return upload
+
+    def forget_upload(self) -> None:
+        """The command will not come."""
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
+
+    def _offered(self, event: MessageOffered) -> Handled:
+        if self._upload is None:
+            self._upload = self._table.upload(self)
+        self._upload.offered(event)
+        return None
+
+    def _chunk(self, event: MessageChunk) -> Handled:
+        if self._upload is not None:
+            self._upload.chunk(event.data)
+        return None
+
+    def _message_ended(self, _: MessageEnded) -> Handled:
+        if self._upload is not None:
+            self._upload.ended()
+        return None
+
+    # -- events that are no commands
+
+    def _idle_done(self, _: IdleDone) -> Handled:
+        if self.selected is not None:
+            self.selected.wake = None
+        self.finish(self.idle_tag, "IDLE ends")
+        return None
+
+    def _rejected(self, event: CommandRejected) -> Handled:
+        """Answered by the core already; whoever goes on like this is no client."""
+        self.forget_upload()
+        if self.selected is not None:
+            self.selected.wake = None
+        if not self.account_id:
+            self.log("refused", reason=event.fault.value)
+            return None
+        self._faults += 1
+        if self._faults > self.service.settings.faults:
+            self.core.last_word(Condition(Status.BYE, "too many errors"))
+            self.end("too many errors")
+        return None
+
+    def _auth_response(self, event: AuthResponse) -> Handled:
+        return self._table.auth_response(self, event)
+
+    def _auth_aborted(self, event: AuthAborted) -> Handled:
+        self.exchange = None
+        self.log("refused", reason=event.fault.value)
+        return None
+
+    def _dropped(self, event: PeerDropped) -> Handled:
+        if not self.account_id:
+            self.log("refused", reason=event.fault.value)
+        self.end(event.fault.value)
+        return None
+
+    def _peer_closed(self, _: PeerClosed) -> Handled:
+        self.end("closed by the peer")
+        return None
+
+
+EVENTS: Final[dict[type[Any], Callable[[ImapSession, Any], Handled]]] = {
+    MessageOffered: ImapSession._offered,
+    MessageChunk: ImapSession._chunk,
+    MessageEnded: ImapSession._message_ended,
+    IdleDone: ImapSession._idle_done,
+    AuthResponse: ImapSession._auth_response,
+    AuthAborted: ImapSession._auth_aborted,
+    CommandRejected: ImapSession._rejected,
+    PeerDropped: ImapSession._dropped,
+    PeerClosed: ImapSession._peer_closed,
+}
+
+
+def waiting(work: Work) -> Handler:
+    """A handler of a coroutine, whose MailstoreErrors become answers."""
+
+    def handler(session: ImapSession, tag: str, command: Any) -> Handled:
+        return session.attempt(tag, work(session, tag, command))
+
+    return handler
