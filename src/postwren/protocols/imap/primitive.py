@@ -16,13 +16,14 @@ from postwren.protocols.imap.flag import FLAG, FLAGS, decode_flag
 from postwren.protocols.imap.limits import Limits
 from postwren.protocols.imap.numset import SAVED, NumSet, parse_numset
 
-__all__ = ["ASTRING_ATOM", "ATOM", "MONTHS", "MessageLiteral", "Scanner", "decode_text"]
+__all__ = ["ASTRING_ATOM", "ATOM", "MONTHS", "TAG", "MessageLiteral", "Scanner", "decode_text"]
 
 T = TypeVar("T")
 
 # RFC 9051 section 9: ATOM-CHAR is any CHAR but ( ) { SP CTL % * " \ ]; ASTRING-CHAR adds ]; list-char adds % and *.
 ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 ASTRING_ATOM: Final = rb'[^\x00-\x20\x7f-\xff(){%*"\\]+'
+TAG: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')  # any ASTRING-CHAR except "+"
 _PLAIN: Final = rb'"([^"\\\r\n\x00\x80-\xff]*)"'
 _ASTRING: Final = re.compile(rb"(%b)|%b" % (ASTRING_ATOM, _PLAIN))
 _LIST_MAILBOX: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){"\\]+)|%b' % _PLAIN)

@@ -25,9 +25,21 @@ from postwren.protocols.imap.primitive import Scanner
 from postwren.protocols.imap.writer import Literals, Piece, Writer
 from postwren.wire.errors import LocalProtocolError
 
-__all__ = ["FORMATTERS", "PARSERS", "READERS", "UID_PARSERS", "UID_READERS", "Parser", "format_command", "parse_command"]
+__all__ = [
+    "FORMATTERS",
+    "PARSERS",
+    "READERS",
+    "UID_PARSERS",
+    "UID_READERS",
+    "Entry",
+    "Parser",
+    "find_entry",
+    "format_command",
+    "parse_command",
+]
 
 Parser: TypeAlias = Callable[[Scanner], Command]
+Entry: TypeAlias = tuple[type[Command], Parser]
 Reader: TypeAlias = Callable[[Scanner], append.Reading[append.Append] | append.Reading[append.Replace]]
 
 
@@ -35,61 +47,61 @@ def _alone(command: Command) -> Parser:
     return lambda _: command
 
 
-PARSERS: Final[dict[bytes, Parser]] = {
-    **{keyword: _alone(command) for keyword, command in NULLARY.items()},
-    b"APPEND": append.parse_append,
-    b"AUTHENTICATE": login.parse_authenticate,
-    b"CANCELUPDATE": searching.parse_cancel_update,
-    b"COMPRESS": login.parse_compress,
-    b"COPY": store.parse_copy,
-    b"CREATE": mailbox.parse_create,
-    b"DELETE": mailbox.parse_delete,
-    b"DELETEACL": sharing.parse_delete_acl,
-    b"ENABLE": login.parse_enable,
-    b"ESEARCH": searching.parse_esearch,
-    b"EXAMINE": partial(select.parse_select, is_examine=True),
-    b"FETCH": fetch.parse_fetch,
-    b"GENURLAUTH": url.parse_gen_url_auth,
-    b"GETACL": sharing.parse_get_acl,
-    b"GETMETADATA": sharing.parse_get_metadata,
-    b"GETQUOTA": sharing.parse_get_quota,
-    b"GETQUOTAROOT": sharing.parse_get_quota_root,
-    b"ID": login.parse_id,
-    b"LIST": listing.parse_list,
-    b"LISTRIGHTS": sharing.parse_list_rights,
-    b"LOGIN": login.parse_login,
-    b"LSUB": listing.parse_lsub,
-    b"MOVE": store.parse_move,
-    b"MYRIGHTS": sharing.parse_my_rights,
-    b"NOTIFY": notify.parse_notify,
-    b"RENAME": mailbox.parse_rename,
-    b"REPLACE": append.parse_replace,
-    b"RESETKEY": url.parse_reset_key,
-    b"SEARCH": searching.parse_search,
-    b"SELECT": select.parse_select,
-    b"SETACL": sharing.parse_set_acl,
-    b"SETMETADATA": sharing.parse_set_metadata,
-    b"SETQUOTA": sharing.parse_set_quota,
-    b"SORT": searching.parse_sort,
-    b"STATUS": listing.parse_status,
-    b"STORE": store.parse_store,
-    b"SUBSCRIBE": mailbox.parse_subscribe,
-    b"THREAD": searching.parse_thread,
-    b"UNSUBSCRIBE": mailbox.parse_unsubscribe,
-    b"URLFETCH": url.parse_url_fetch,
+PARSERS: Final[dict[bytes, Entry]] = {
+    **{keyword: (type(command), _alone(command)) for keyword, command in NULLARY.items()},
+    b"APPEND": (append.Append, append.parse_append),
+    b"AUTHENTICATE": (login.Authenticate, login.parse_authenticate),
+    b"CANCELUPDATE": (search.CancelUpdate, searching.parse_cancel_update),
+    b"COMPRESS": (login.Compress, login.parse_compress),
+    b"COPY": (store.Copy, store.parse_copy),
+    b"CREATE": (mailbox.Create, mailbox.parse_create),
+    b"DELETE": (mailbox.Delete, mailbox.parse_delete),
+    b"DELETEACL": (sharing.DeleteAcl, sharing.parse_delete_acl),
+    b"ENABLE": (login.Enable, login.parse_enable),
+    b"ESEARCH": (search.Esearch, searching.parse_esearch),
+    b"EXAMINE": (select.Select, partial(select.parse_select, is_examine=True)),
+    b"FETCH": (fetch.Fetch, fetch.parse_fetch),
+    b"GENURLAUTH": (url.GenUrlAuth, url.parse_gen_url_auth),
+    b"GETACL": (sharing.GetAcl, sharing.parse_get_acl),
+    b"GETMETADATA": (sharing.GetMetadata, sharing.parse_get_metadata),
+    b"GETQUOTA": (sharing.GetQuota, sharing.parse_get_quota),
+    b"GETQUOTAROOT": (sharing.GetQuotaRoot, sharing.parse_get_quota_root),
+    b"ID": (login.Id, login.parse_id),
+    b"LIST": (listing.List, listing.parse_list),
+    b"LISTRIGHTS": (sharing.ListRights, sharing.parse_list_rights),
+    b"LOGIN": (login.Login, login.parse_login),
+    b"LSUB": (listing.Lsub, listing.parse_lsub),
+    b"MOVE": (store.Move, store.parse_move),
+    b"MYRIGHTS": (sharing.MyRights, sharing.parse_my_rights),
+    b"NOTIFY": (notify.Notify, notify.parse_notify),
+    b"RENAME": (mailbox.Rename, mailbox.parse_rename),
+    b"REPLACE": (append.Replace, append.parse_replace),
+    b"RESETKEY": (url.ResetKey, url.parse_reset_key),
+    b"SEARCH": (search.Search, searching.parse_search),
+    b"SELECT": (select.Select, select.parse_select),
+    b"SETACL": (sharing.SetAcl, sharing.parse_set_acl),
+    b"SETMETADATA": (sharing.SetMetadata, sharing.parse_set_metadata),
+    b"SETQUOTA": (sharing.SetQuota, sharing.parse_set_quota),
+    b"SORT": (search.Sort, searching.parse_sort),
+    b"STATUS": (listing.Status, listing.parse_status),
+    b"STORE": (store.Store, store.parse_store),
+    b"SUBSCRIBE": (mailbox.Subscribe, mailbox.parse_subscribe),
+    b"THREAD": (search.Thread, searching.parse_thread),
+    b"UNSUBSCRIBE": (mailbox.Unsubscribe, mailbox.parse_unsubscribe),
+    b"URLFETCH": (url.UrlFetch, url.parse_url_fetch),
 }
 """By the word behind the tag, in capitals."""
 
-UID_PARSERS: Final[dict[bytes, Parser]] = {
-    b"COPY": partial(store.parse_copy, is_uid=True),
-    b"EXPUNGE": store.parse_uid_expunge,
-    b"FETCH": partial(fetch.parse_fetch, is_uid=True),
-    b"MOVE": partial(store.parse_move, is_uid=True),
-    b"REPLACE": partial(append.parse_replace, is_uid=True),
-    b"SEARCH": partial(searching.parse_search, is_uid=True),
-    b"SORT": partial(searching.parse_sort, is_uid=True),
-    b"STORE": partial(store.parse_store, is_uid=True),
-    b"THREAD": partial(searching.parse_thread, is_uid=True),
+UID_PARSERS: Final[dict[bytes, Entry]] = {
+    b"COPY": (store.Copy, partial(store.parse_copy, is_uid=True)),
+    b"EXPUNGE": (store.UidExpunge, store.parse_uid_expunge),
+    b"FETCH": (fetch.Fetch, partial(fetch.parse_fetch, is_uid=True)),
+    b"MOVE": (store.Move, partial(store.parse_move, is_uid=True)),
+    b"REPLACE": (append.Replace, partial(append.parse_replace, is_uid=True)),
+    b"SEARCH": (search.Search, partial(searching.parse_search, is_uid=True)),
+    b"SORT": (search.Sort, partial(searching.parse_sort, is_uid=True)),
+    b"STORE": (store.Store, partial(store.parse_store, is_uid=True)),
+    b"THREAD": (search.Thread, partial(searching.parse_thread, is_uid=True)),
 }
 """By the word behind UID."""
 
@@ -98,11 +110,16 @@ UID_READERS: Final[dict[bytes, Reader]] = {b"REPLACE": partial(append.read_repla
 """Commands whose literals stream."""
 
 
-def parse_command(keyword: bytes, uid_keyword: bytes | None, scanner: Scanner) -> Command:
-    """The command behind its keyword (in capitals; `uid_keyword` is the one behind UID). Raises Unparsable."""
-    parser = PARSERS.get(keyword) if uid_keyword is None else UID_PARSERS.get(uid_keyword)
-    if parser is None:
+def find_entry(keyword: bytes, uid_keyword: bytes | None) -> Entry:
+    """The type of a command and its parser; keywords in capitals, `uid_keyword` is the one behind UID. Raises Unparsable."""
+    entry = PARSERS.get(keyword) if uid_keyword is None else UID_PARSERS.get(uid_keyword)
+    if entry is None:
         raise Unparsable(Fault.UNKNOWN)
+    return entry
+
+
+def parse_command(parser: Parser, scanner: Scanner) -> Command:
+    """All of the command, from behind its keyword. Raises Unparsable."""
     command = parser(scanner)
     scanner.end()
     return command
