@@ -59,16 +59,12 @@ class Reader(Scanner):
         self.is_strict = is_strict
         self.streamed = streamed or {}
 
-    def match(self, pattern: "re.Pattern[bytes]") -> "re.Match[bytes]":
-        """What a pattern of a response finds here; Unparsable where it does not."""
-        return self._match(pattern)
-
     def space(self) -> None:
         """SP"""
         if self.is_strict:
             super().space()
         else:
-            self._match(quirk.SPACES)
+            self.match(quirk.SPACES)
 
     def end(self) -> None:
         """Nothing is left but what may be ignored."""
@@ -80,10 +76,10 @@ class Reader(Scanner):
         if self.is_strict:
             return super().string()
         if self.is_at(b'"'):
-            return quirk.unescape(self._match(quirk.QUOTED)[1])
+            return quirk.unescape(self.match(quirk.QUOTED)[1])
         if self.is_at(b"{") or self.is_at(b"~{"):
             return self.literal(is_binary=True)
-        return bytes(self._match(quirk.WORD)[0])
+        return bytes(self.match(quirk.WORD)[0])
 
     def astring(self) -> bytes:
         """astring"""
@@ -118,7 +114,7 @@ class Reader(Scanner):
 
     def size(self) -> int:
         """number64 of something that does not matter when it is wrong."""
-        return self.number64() if self.is_strict else quirk.number(self._match(quirk.LOOSE_NUMBER)[1])
+        return self.number64() if self.is_strict else quirk.number(self.match(quirk.LOOSE_NUMBER)[1])
 
     def ranges(self) -> Ranges:
         """uid-set; each range with its smaller number first."""
@@ -130,8 +126,8 @@ class Reader(Scanner):
     def numbers(self) -> tuple[int, ...]:
         """*(SP number)"""
         if self.is_strict:
-            return tuple(map(int, self._match(_NUMBERS)[0].split()))
-        return tuple(map(int, self._match(re.compile(rb"[0-9 ]*+"))[0].split()))
+            return tuple(map(int, self.match(_NUMBERS)[0].split()))
+        return tuple(map(int, self.match(re.compile(rb"[0-9 ]*+"))[0].split()))
 
     def mailbox(self) -> str:
         """mailbox"""
@@ -143,10 +139,10 @@ class Reader(Scanner):
     def flag_list(self) -> tuple[str, ...]:
         """flag-list, with flag-perm among them"""
         if self.is_strict:
-            words: list[bytes] = self._match(_FLAG_PERM)[0][1:-1].split()
+            words: list[bytes] = self.match(_FLAG_PERM)[0][1:-1].split()
         else:
             self.space()
-            words = (self._match(quirk.FLAGS)[1] or b"").split()
+            words = (self.match(quirk.FLAGS)[1] or b"").split()
         return tuple([decode_flag(word) if word.isascii() else quirk.flag(word) for word in words])
 
     def date_time(self) -> int:
@@ -167,14 +163,14 @@ class Reader(Scanner):
             raise Unparsable
         return tuple([word.decode("ascii", "strict" if self.is_strict else "replace") for word in words if word])
 
-    def tree(self) -> Tree:
+    def tree(self, *, has_atoms: bool = False) -> Tree:
         """One value: string, number, NIL or list. Strings that are none (atoms) are taken as such where quirks are. Without
         recursion."""
         root: list[Tree] = []
         lists = [root]
         had_space = True  # nothing has to stand before the next value
         while True:
-            kind, value = self._token()
+            kind, value = self._token(has_atoms)
             if kind == _SPACE:
                 self._check(not had_space)
                 had_space = True
@@ -204,10 +200,10 @@ class Reader(Scanner):
         if self.is_strict and not is_right:
             raise Unparsable
 
-    def _token(self) -> tuple[int, Tree]:
+    def _token(self, has_atoms: bool) -> tuple[int, Tree]:
         match = _TOKEN.match(self.text, self.position)
         if match is None:
-            return _STRING, self._odd_string()
+            return _STRING, self._odd_string(has_atoms)
         kind = match.lastindex or 0
         if kind == _LITERAL:
             return kind, self.literal(is_binary=True)
@@ -219,16 +215,18 @@ class Reader(Scanner):
             return kind, quirk.unescape(quoted)
         return kind, int(match[_NUMBER]) if kind == _NUMBER else None
 
-    def _odd_string(self) -> bytes:
+    def _odd_string(self, has_atoms: bool) -> bytes:
         if self.is_strict:
-            raise Unparsable
+            if not has_atoms:
+                raise Unparsable
+            return self.atom()
         if self.is_at(b"\t"):
             self.space()
         return self.string()
 
-    def list_of(self) -> list[Tree]:
+    def list_of(self, *, has_atoms: bool = False) -> list[Tree]:
         """A tree that must be a list; NIL is an empty one."""
-        tree = self.tree()
+        tree = self.tree(has_atoms=has_atoms)
         if tree is None:
             return []
         if not isinstance(tree, list):

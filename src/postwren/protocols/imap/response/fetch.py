@@ -243,7 +243,7 @@ def _parse_modseq(reader: Reader) -> int:
 
 def _parse_id(reader: Reader) -> str | Literal[Nil.NIL]:
     """ "(" objectid ")" / nil (RFC 8474 section 7)"""
-    match reader.tree():
+    match reader.tree(has_atoms=True):
         case [bytes() as object_id]:
             return object_id.decode("ascii", "replace")
         case [int() as digits]:

@@ -92,7 +92,7 @@ def parse_list(reader: Reader, *, is_lsub: bool) -> ListEntry:
     if reader.is_ended():
         return ListEntry(name, delimiter or None, attributes, is_lsub=is_lsub)
     reader.space()
-    child_info, old_name = _parse_extended(reader, reader.list_of())
+    child_info, old_name = _parse_extended(reader, reader.list_of(has_atoms=True))
     return ListEntry(name, delimiter or None, attributes, child_info, old_name, is_lsub)
 
 
@@ -145,7 +145,7 @@ def parse_status(reader: Reader) -> MailboxStatus:
 
 
 def _parse_value(reader: Reader) -> StatusValue:
-    value = reader.tree()
+    value = reader.tree(has_atoms=True)
     match value:
         case int() | None:
             return value

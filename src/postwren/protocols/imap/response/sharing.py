@@ -257,7 +257,7 @@ def parse_quota(reader: Reader) -> Quota:
     reader.space()
     root = reader.atext()
     reader.space()
-    words = reader.list_of()
+    words = reader.list_of(has_atoms=True)
     resources = []
     for name, usage, limit in zip(words[::3], words[1::3], words[2::3], strict=len(words) % 3 == 0):
         if not isinstance(usage, int) or not isinstance(limit, int):
