@@ -11,9 +11,11 @@ read a clock. What it writes is published to subscribers after the commit, in co
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias, TypeVar
 
 from postwren.mailstore.columns import Columns, FlagColumns
+from postwren.mailstore.digests import Digests
 from postwren.mailstore.model import (
     Account,
     AddressRow,
@@ -24,6 +26,7 @@ from postwren.mailstore.model import (
     Expunged,
     Mailbox,
 )
+from postwren.message.octets import Octets
 from postwren.message.searchtext import Needle, SearchText
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
@@ -69,6 +72,9 @@ class Reader(Protocol):
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
+    def emails_of(self, account_id: AccountId, email_ids: Sequence[int]) -> list[Email]:
+        """Those of these ids that exist, ascending by id."""
+
     def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
         """All above `after`, ascending by id; it streams."""
 
@@ -257,6 +263,17 @@ class Store(Protocol):
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         """(offset, octets): up to `length` octets of `ref.segment` from `ref.offset` on, unchecked, for reading neighbours
         together; the caller checks each body's CRC."""
+
+    def mapped_body(self, ref: BodyRef) -> AbstractContextManager[Octets]:
+        """A whole body of any size as octets that are read as they are looked at, unchecked. They end with the block."""
+
+    @property
+    def digests(self) -> Digests:
+        """What was rendered of each email, as far as it was."""
+
+    def observe(self, receive: Callable[[Sequence[Change]], None]) -> Subscription:
+        """`receive(changes)` on the loop's thread after every commit of this process, whatever account: for work that goes on
+        behind deliveries. It must be quick."""
 
     def subscribe(self, account_id: AccountId, receive: Callable[[Sequence[Change]], None]) -> Subscription:
         """`receive(changes)` on the loop's thread after every commit that changed the account, whoever made it (a change

@@ -7,6 +7,7 @@ whatever the octets.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from postwren.message.address import ImapAddress
 from postwren.message.date import parse_date
@@ -19,8 +20,9 @@ from postwren.message.preview import preview
 from postwren.message.references import message_id, references
 from postwren.message.structure import format_bodies, format_envelope, read_envelope_addresses
 from postwren.message.subject import base_subject
+from postwren.message.usual import usual_fields
 
-__all__ = ["AddressKey", "Digest", "digest"]
+__all__ = ["VERSION", "AddressKey", "Digest", "digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,12 @@ class Digest:
     message_id: str | None  # without brackets
     references: tuple[str, ...]  # RFC 5256: References or, without it, In-Reply-To
     preview: str
+    header: bytes | None  # the usual fields as they are (`usual`); None where they must be read from the message
+    header_size: int  # octets of the header, with the empty line: where the body begins
 
 
+VERSION: Final = 1
+"""Of what is rendered: raised with every change of it, so that what was kept is rendered again."""
 _NOBODY = AddressKey("", "")
 
 
@@ -80,6 +86,8 @@ def digest(octets: Octets, limits: Limits = DEFAULT_LIMITS) -> Digest:
         message_id=None if own_id is None else own_id.decode("utf-8", "replace"),
         references=tuple([each.decode("utf-8", "replace") for each in references(header, limits)]),
         preview=preview(octets, parts, limits),
+        header=usual_fields(octets, header, limits),
+        header_size=header.body_start,
     )
 
 

@@ -1,14 +1,17 @@
 """Reading messages from segment files: `pread` on files that stay open, as many as are used most."""
 
+import mmap
 import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import BodyRef
+from postwren.message.octets import Octets
 from postwren.storage.embedded.segment import segment_path
 
 __all__ = ["BodyFiles"]
@@ -62,6 +65,22 @@ class BodyFiles:
 
     def window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         return ref.offset, _pread(self._file(ref.segment), length, ref.offset)
+
+    @contextmanager
+    def mapped(self, ref: BodyRef) -> Iterator[Octets]:
+        skip = ref.offset % mmap.ALLOCATIONGRANULARITY
+        if not ref.size:
+            yield b""
+            return
+        fd = self._file(ref.segment)
+        if os.fstat(fd).st_size < ref.offset + ref.size:  # beyond the file's end a map is a signal
+            raise BodyCorrupt(f"segment {ref.segment}, offset {ref.offset}")
+        with (
+            mmap.mmap(fd, skip + ref.size, access=mmap.ACCESS_READ, offset=ref.offset - skip) as whole,
+            memoryview(whole) as view,
+            view[skip:] as body,
+        ):
+            yield body
 
     def close_deleted(self) -> None:
         """Give back the space of files that were deleted meanwhile."""

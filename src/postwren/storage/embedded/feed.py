@@ -23,7 +23,7 @@ class FeedSubscription:
 
     __slots__ = ("_account_id", "_feed", "receive")
 
-    def __init__(self, feed: "Feed", account_id: AccountId, receive: Receive) -> None:
+    def __init__(self, feed: "Feed", account_id: AccountId | None, receive: Receive) -> None:
         self._feed = feed
         self._account_id = account_id
         self.receive: Receive | None = receive
@@ -47,12 +47,13 @@ class Listened:
 class Feed:
     """Subscribers by account; on the loop's thread."""
 
-    __slots__ = ("_by_account", "_loop", "_read_above")
+    __slots__ = ("_by_account", "_loop", "_observers", "_read_above")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, read_above: ReadAbove) -> None:
         self._loop = loop
         self._read_above = read_above
         self._by_account: dict[AccountId, Listened] = {}
+        self._observers: tuple[FeedSubscription, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self._by_account)
@@ -70,8 +71,17 @@ class Feed:
         listened.subscriptions.append(subscription)
         return subscription
 
-    def forget(self, account_id: AccountId, subscription: FeedSubscription) -> None:
+    def observe(self, receive: Receive) -> FeedSubscription:
+        """Call `receive` for whatever is published."""
+        observer = FeedSubscription(self, None, receive)
+        self._observers = (*self._observers, observer)
+        return observer
+
+    def forget(self, account_id: AccountId | None, subscription: FeedSubscription) -> None:
         """Drop a subscription; harmless when it is gone."""
+        if account_id is None:
+            self._observers = tuple([each for each in self._observers if each is not subscription])
+            return
         listened = self._by_account.get(account_id)
         if listened is not None and subscription in listened.subscriptions:
             listened.subscriptions.remove(subscription)
@@ -80,6 +90,8 @@ class Feed:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Hand one commit's changes to those who listen."""
+        for observer in self._observers:
+            self._tell(observer, changes)
         if not self._by_account:
             return
         if len({change.account_id for change in changes}) == 1:
@@ -102,9 +114,12 @@ class Feed:
             news = list(self._read_above(account_id, listened.seen)) or news
         listened.seen = max(change.modseq for change in news)
         for subscription in tuple(listened.subscriptions):
-            if subscription.receive is None:  # cancelled by a neighbour just now
-                continue
-            try:
-                subscription.receive(news)
-            except Exception as error:
-                self._loop.call_exception_handler({"message": "a change subscriber raised", "exception": error})
+            self._tell(subscription, news)
+
+    def _tell(self, subscription: FeedSubscription, changes: Sequence[Change]) -> None:
+        if subscription.receive is None:  # cancelled by a neighbour just now
+            return
+        try:
+            subscription.receive(changes)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": "a change subscriber raised", "exception": error})

@@ -16,7 +16,19 @@ import apsw
 from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull, StoreUnusable
 from postwren.storage.embedded.volume import refusal
 
-__all__ = ["FAULTS", "PAGE", "connect", "immediate", "opening_refusal", "refusal_of", "roll_back", "rows", "snapshot", "value"]
+__all__ = [
+    "FAULTS",
+    "PAGE",
+    "connect",
+    "create",
+    "immediate",
+    "opening_refusal",
+    "refusal_of",
+    "roll_back",
+    "rows",
+    "snapshot",
+    "value",
+]
 
 PAGE: Final = 4096  # 16 kB scans a little faster, but a single delivery then writes twice the octets to the log
 CACHE_KIB: Final = 64 << 10
@@ -51,7 +63,7 @@ def opening_refusal(path: Path, error: BaseException) -> MailstoreError:
 
 def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Connection:
     """A connection for one thread."""
-    _create(path)
+    create(path)
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=200)
     connection.set_busy_timeout(int(lock_seconds * 1000))
     connection.execute(f"PRAGMA page_size = {PAGE}")
@@ -62,7 +74,7 @@ def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Con
     return connection
 
 
-def _create(path: Path) -> None:
+def create(path: Path) -> None:
     """With this mode, which SQLite then gives its other files. An index that exists is never opened here: closing it would drop
     the locks (POSIX) of this process's connections, and another process's last one would then remove the log under them."""
     if not path.exists():

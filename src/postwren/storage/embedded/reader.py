@@ -5,7 +5,7 @@ Every method reads all its rows before it returns, so that no statement stays op
 
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import apsw
@@ -26,6 +26,7 @@ from postwren.mailstore.model import (
     ScramKeys,
 )
 from postwren.mailstore.port import UidRanges
+from postwren.mailstore.service import uidrange
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, SpecialUse, Uid
 
 __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
@@ -35,6 +36,9 @@ PAGE_ROWS: Final = 1000
 NO_FLAGS: Final[frozenset[str]] = frozenset()
 
 _EMAIL: Final = "SELECT account_id, email_id, content_id, segment, offset, size, crc, has_dot_line, refs FROM email"
+_EMAILS_IN: Final = _EMAIL.replace("FROM email", "FROM json_each(?2) r CROSS JOIN email") + (
+    " WHERE account_id = ?1 AND email_id BETWEEN r.value ->> 0 AND r.value ->> 1"
+)
 _BY_RANGE: Final = (
     "SELECT t.* FROM json_each(?3) r CROSS JOIN {} t WHERE t.account_id = ?1 AND t.mailbox_id = ?2"
     " AND t.uid BETWEEN r.value ->> 0 AND r.value ->> 1"
@@ -166,6 +170,9 @@ class EmbeddedReader:
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None:
         row = self._row(f"{_EMAIL} WHERE account_id = ? AND content_id = ?", account_id, content_id)
         return None if row is None else _email(row)
+
+    def emails_of(self, account_id: AccountId, email_ids: Sequence[int]) -> list[Email]:
+        return list(map(_email, self._rows(_EMAILS_IN, account_id, ranges_text(uidrange.of(email_ids)))))
 
     def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
         sql = f"{_EMAIL} WHERE account_id = ? AND email_id > ? ORDER BY email_id LIMIT {PAGE_ROWS}"

@@ -3,6 +3,7 @@
     DATA/index.db      what is known about accounts and messages
     DATA/segments/     the messages
     DATA/spool/        long messages on their way in
+    DATA/derived.db    what was rendered of messages; may be deleted
 
 Units that are queued in one turn of the loop reach the writer together; a unit with a message in the spool waits until
 that file is synced, so that nobody else has to.
@@ -10,23 +11,27 @@ that file is synced, so that nobody else has to.
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
 
+from postwren.mailstore.digests import Digests
 from postwren.mailstore.errors import StoreClosed, StoreFailed
 from postwren.mailstore.model import BodyRef, Change
 from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
+from postwren.message.octets import Octets
 from postwren.storage.embedded.bodies import BodyFiles
 from postwren.storage.embedded.body import EmbeddedBodyWriter, SpooledBody
+from postwren.storage.embedded.bulk import BulkReads
+from postwren.storage.embedded.derived import EmbeddedDigests
 from postwren.storage.embedded.feed import Feed, FeedSubscription
 from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
-from postwren.storage.embedded.index import connect, opening_refusal, snapshot
+from postwren.storage.embedded.index import connect, opening_refusal
 from postwren.storage.embedded.reader import EmbeddedReader
 from postwren.storage.embedded.recovery import recover, sweep_spool
 from postwren.storage.embedded.schema import migrate
@@ -73,13 +78,12 @@ class EmbeddedStore:
             raise opening_refusal(self._index_path, error) from error
         self._feed = Feed(loop, self._changes_above)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
-        self._thread = threading.get_ident()
         self._queued: list[Item] = []  # in this turn of the loop
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
-        self._read_pool = ThreadPoolExecutor(1, "postwren-reader")
-        self._bulk_connection: apsw.Connection | None = None
+        self._bulk = BulkReads(self._connect, self._segments, settings.open_segments)
+        self._digests = EmbeddedDigests(directory, vfs)
         self._look_timer: asyncio.TimerHandle | None = None
         self._is_catching_up = False
         self._writer.start()
@@ -99,11 +103,14 @@ class EmbeddedStore:
             connection.close()
             raise
         self.recovery.swept = sweep_spool(self._volume, self._spool)
-        self._connection = connect(path, settings.lock_seconds, self._vfs)
+        self._connection = self._connect()
         self._reader = EmbeddedReader(self._connection)
         self._writer = Writer(
             connection, segment, self._volume, self._directory, settings, self._group_finished, self._others_wrote
         )
+
+    def _connect(self) -> apsw.Connection:
+        return connect(self._index_path, self._settings.lock_seconds, self._vfs)
 
     @property
     def _index_path(self) -> Path:
@@ -118,20 +125,11 @@ class EmbeddedStore:
     async def read(self, unit: Callable[[Reader], T]) -> T:
         if self._is_closed:
             raise StoreClosed
-        return await self._loop.run_in_executor(self._read_pool, self._read_bulk, unit)
-
-    def _read_bulk(self, unit: Callable[[Reader], T]) -> T:
-        connection = self._bulk_connection
-        if connection is None:
-            connection = self._bulk_connection = connect(self._index_path, self._settings.lock_seconds, self._vfs)
-            self._bulk_reader = EmbeddedReader(connection)
-            self._bulk_files = BodyFiles(self._segments, self._settings.open_segments, self._bulk_reader.is_segment_known)
-        with snapshot(connection):
-            return unit(self._bulk_reader)
+        return await self._loop.run_in_executor(self._bulk.pool, self._bulk.run, unit)
 
     def _files_here(self) -> BodyFiles:
-        """A check reads bodies inside a bulk read: that thread has files of its own."""
-        return self._files if threading.get_ident() == self._thread else self._bulk_files
+        """A bulk read that reads bodies does so with its thread's own files."""
+        return self._bulk.files() or self._files
 
     def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
         return self._files_here().read(ref, offset, length)
@@ -141,6 +139,13 @@ class EmbeddedStore:
 
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         return self._files_here().window(ref, length)
+
+    def mapped_body(self, ref: BodyRef) -> AbstractContextManager[Octets]:
+        return self._files_here().mapped(ref)
+
+    @property
+    def digests(self) -> Digests:
+        return self._digests
 
     # -- writing
 
@@ -217,7 +222,7 @@ class EmbeddedStore:
         done = await keeper.run()
         if done.deleted:
             self._files.close_deleted()
-            await self.read(lambda _: self._bulk_files.close_deleted())
+            self._bulk.close_deleted()
         return done
 
     # -- outcomes: from the writer's thread to the loop's
@@ -259,6 +264,9 @@ class EmbeddedStore:
 
     # -- changes, by this process and others
 
+    def observe(self, receive: Callable[[Sequence[Change]], None]) -> FeedSubscription:
+        return self._feed.observe(receive)
+
     def subscribe(self, account_id: AccountId, receive: Callable[[Sequence[Change]], None]) -> FeedSubscription:
         account = self._reader.account(account_id)
         if self._look_timer is None and not self._is_closed:
@@ -288,7 +296,7 @@ class EmbeddedStore:
             return
         self._is_catching_up = True
         seen = self._feed.seen()
-        future = self._read_pool.submit(self._read_bulk, lambda reader: _news(reader, seen))
+        future = self._bulk.submit(lambda reader: _news(reader, seen))
         future.add_done_callback(lambda _: self._call_loop(self._caught_up, future))
 
     def _caught_up(self, future: "Future[list[Change]]") -> None:
@@ -314,10 +322,8 @@ class EmbeddedStore:
         self._hand_over()
         self._writer.end()
         self._announce_finished()
-        self._read_pool.shutdown()
-        if self._bulk_connection is not None:
-            self._bulk_files.close()
-            self._bulk_connection.close()
+        self._bulk.close()
+        self._digests.close()
         self._connection.close()
         self._files.close()
 

@@ -17,7 +17,7 @@ class FeedSubscription:
 
     __slots__ = ("_account_id", "_feed", "receive")
 
-    def __init__(self, feed: "Feed", account_id: AccountId, receive: Receive) -> None:
+    def __init__(self, feed: "Feed", account_id: AccountId | None, receive: Receive) -> None:
         self._feed = feed
         self._account_id = account_id
         self.receive: Receive | None = receive
@@ -34,15 +34,15 @@ class Feed:
     __slots__ = ("_by_account",)
 
     def __init__(self) -> None:
-        self._by_account: dict[AccountId, list[FeedSubscription]] = {}
+        self._by_account: dict[AccountId | None, list[FeedSubscription]] = {}  # None: all of them
 
-    def subscribe(self, account_id: AccountId, receive: Receive) -> FeedSubscription:
+    def subscribe(self, account_id: AccountId | None, receive: Receive) -> FeedSubscription:
         """Call `receive` for every later publication."""
         subscription = FeedSubscription(self, account_id, receive)
         self._by_account.setdefault(account_id, []).append(subscription)
         return subscription
 
-    def forget(self, account_id: AccountId, subscription: FeedSubscription) -> None:
+    def forget(self, account_id: AccountId | None, subscription: FeedSubscription) -> None:
         """Drop a subscription; harmless when it is gone."""
         listening = self._by_account.get(account_id, [])
         if subscription in listening:
@@ -56,7 +56,7 @@ class Feed:
         for change in changes:
             by_account.setdefault(change.account_id, []).append(change)
         for account_id, mine in by_account.items():
-            for subscription in tuple(self._by_account.get(account_id, ())):
+            for subscription in (*self._by_account.get(account_id, ()), *self._by_account.get(None, ())):
                 if subscription.receive is None:  # cancelled by a neighbour just now
                     continue
                 try:

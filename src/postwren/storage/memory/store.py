@@ -3,12 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
+from postwren.mailstore.digests import Digests
 from postwren.mailstore.errors import StoreClosed
 from postwren.mailstore.model import BodyRef, Change
 from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
+from postwren.message.octets import Octets
 from postwren.storage.memory.body import MemoryBodyWriter, Segments
+from postwren.storage.memory.digests import MemoryDigests
 from postwren.storage.memory.feed import Feed, FeedSubscription
 from postwren.storage.memory.transaction import MemoryReader, MemoryTransaction, Tables
 from postwren.terms import AccountId
@@ -22,13 +26,14 @@ PIECE: Final = 1 << 20
 class MemoryStore:
     """A `Store`. `capacity` is the size in octets of the imagined volume for bodies: StoreFull beyond it."""
 
-    __slots__ = ("_feed", "_is_closed", "_loop", "_queue", "_reader", "_segments", "_tables")
+    __slots__ = ("_digests", "_feed", "_is_closed", "_loop", "_queue", "_reader", "_segments", "_tables")
 
     def __init__(self, capacity: int | None = None) -> None:
         self._tables = Tables()
         self._segments = Segments(capacity)
         self._feed = Feed()
         self._reader = MemoryReader(self._tables)
+        self._digests = MemoryDigests(self._reader)
         self._queue: deque[tuple[Unit[Any], Sequence[NewBody], WriteDone[Any]]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
@@ -86,6 +91,19 @@ class MemoryStore:
     def read_window(self, ref: BodyRef, length: int) -> tuple[int, bytes]:
         """Unchecked octets from `ref.offset` on."""
         return self._segments.window(ref, length)
+
+    def mapped_body(self, ref: BodyRef) -> AbstractContextManager[Octets]:
+        """A body as it is."""
+        return nullcontext(self._segments.read(ref, 0, None))
+
+    @property
+    def digests(self) -> Digests:
+        """What was rendered."""
+        return self._digests
+
+    def observe(self, receive: Callable[[Sequence[Change]], None]) -> FeedSubscription:
+        """Listen to all accounts."""
+        return self._feed.subscribe(None, receive)
 
     def subscribe(self, account_id: AccountId, receive: Callable[[Sequence[Change]], None]) -> FeedSubscription:
         """Listen to an account."""

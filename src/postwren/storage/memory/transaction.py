@@ -116,6 +116,10 @@ class MemoryReader:
         email_id = mine.contents.get(content_id)
         return None if email_id is None else mine.emails[email_id]
 
+    def emails_of(self, account_id: AccountId, email_ids: Sequence[int]) -> list[Email]:
+        emails = self._of(account_id).emails
+        return [emails[EmailId(each)] for each in sorted(set(email_ids)) if each in emails]
+
     def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
         emails = self._of(account_id).emails
         return iter([emails[email_id] for email_id in sorted(emails) if email_id > after])

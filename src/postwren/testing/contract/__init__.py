@@ -11,6 +11,7 @@ hypothesis).
 
 from postwren.testing.contract.accounts import AccountContract
 from postwren.testing.contract.arrival import ArrivalContract
+from postwren.testing.contract.digests import DigestContract
 from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
 from postwren.testing.contract.messages import MessageContract
@@ -22,6 +23,13 @@ __all__ = ["DurableContract", "MailstoreContract"]
 
 
 class MailstoreContract(
-    StoreContract, AccountContract, ArrivalContract, MessageContract, MailboxContract, RecoveryContract, SnapshotContract
+    StoreContract,
+    AccountContract,
+    ArrivalContract,
+    MessageContract,
+    MailboxContract,
+    RecoveryContract,
+    SnapshotContract,
+    DigestContract,
 ):
     """What every adapter of the mailstore's port does."""

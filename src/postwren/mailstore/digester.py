@@ -1,0 +1,164 @@
+"""Renders what IMAP asks of messages (`message.digest`) behind their acknowledgement, ADR 0003.
+
+    digester = Digester(store, now)
+    task = asyncio.create_task(digester.run())         in idle moments, in small slices
+    rows = await digester.ensure(account_id, ids)      at once, for a FETCH that found some missing
+
+A message that trips over something (octets that are not what was stored) has no row; who needs it reads the body and sees why.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from postwren.mailstore.digests import DigestRow, row_of
+from postwren.mailstore.errors import BodyCorrupt, MailstoreError, MessageGone
+from postwren.mailstore.model import BodyRef, Change, ChangeKind, Email
+from postwren.mailstore.neighbours import WINDOW, read_neighbours
+from postwren.mailstore.port import Reader, Store
+from postwren.message.digest import digest
+from postwren.terms import AccountId, EmailId
+
+__all__ = ["Digester", "Limits", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at a time."""
+
+    slice_messages: int = 32  # rendered behind deliveries before the next look at whether somebody delivers
+    batch_messages: int = 200  # rendered for a FETCH before others may read
+    batch_octets: int = 4 << 20
+    idle_seconds: float = 0.2  # without a commit: an idle moment
+    pause_seconds: float = 0.005  # between two slices
+
+
+def render(store: Store, emails: Sequence[Email]) -> list[DigestRow]:
+    """The rows of these emails, in no particular order; inside `Store.read`."""
+    rows = []
+    for position, octets in read_neighbours(store, [email.body for email in emails]):
+        email = emails[position]
+        if octets is not None:
+            rows.append(row_of(email, digest(octets)))
+        elif email.body.size > WINDOW and _is_whole(store, email.body):
+            with store.mapped_body(email.body) as mapped:
+                rows.append(row_of(email, digest(mapped)))
+    return rows
+
+
+def _is_whole(store: Store, ref: BodyRef) -> bool:
+    try:
+        for _ in store.body_pieces(ref):
+            pass
+    except (BodyCorrupt, MessageGone):
+        return False
+    return True
+
+
+class Digester:
+    """One a process. `now` is a clock of seconds that never goes back."""
+
+    def __init__(self, store: Store, now: Callable[[], float], limits: Limits | None = None) -> None:
+        self._store = store
+        self._now = now
+        self._limits = limits or Limits()
+        self._waiting: dict[AccountId, None] = {}  # in this order
+        self._reached: dict[AccountId, EmailId] = {}  # what is below has a row, or cannot have one
+        self._has_work = asyncio.Event()
+        self._last_commit = now()
+
+    # -- for a FETCH
+
+    async def ensure(self, account_id: AccountId, email_ids: Sequence[int]) -> dict[EmailId, DigestRow]:
+        """Render those of these emails that have no row, and return their rows, also where the volume takes nothing. An email
+        that is gone or cannot be read is not among them."""
+        missing = self._store.digests.missing(account_id, email_ids)
+        rendered: dict[EmailId, DigestRow] = {}
+        for start in range(0, len(missing), self._limits.batch_messages):
+            batch = missing[start : start + self._limits.batch_messages]
+            rows = await self._store.read(lambda reader, batch=batch: self._render(reader, account_id, batch))  # type: ignore[misc]
+            rendered |= {row.email_id: row for row in rows}
+        return rendered
+
+    def _render(self, reader: Reader, account_id: AccountId, email_ids: Sequence[int]) -> list[DigestRow]:
+        done: list[DigestRow] = []
+        for emails in self._by_octets(reader.emails_of(account_id, email_ids)):
+            rows = render(self._store, emails)
+            self._store.digests.put(rows)
+            done += rows
+        return done
+
+    def _by_octets(self, emails: Sequence[Email]) -> Iterator[list[Email]]:
+        part: list[Email] = []
+        octets = 0
+        for email in emails:
+            if part and octets + email.body.size > self._limits.batch_octets:
+                yield part
+                part, octets = [], 0
+            part.append(email)
+            octets += email.body.size
+        if part:
+            yield part
+
+    # -- behind deliveries
+
+    async def run(self) -> None:
+        """Until it is cancelled: what is there without a row, then what arrives."""
+        subscription = self._store.observe(self._note)
+        try:
+            for account in await self._store.read(lambda reader: list(reader.accounts())):
+                self._wait_for(account.account_id)
+            while True:
+                await self._has_work.wait()
+                await self._idle_moment()
+                await self._slice()
+                await asyncio.sleep(self._limits.pause_seconds)
+        finally:
+            subscription.cancel()
+
+    def _note(self, changes: Sequence[Change]) -> None:
+        self._last_commit = self._now()
+        for change in changes:
+            if change.kind is ChangeKind.APPENDED and change.account_id not in self._waiting:
+                self._wait_for(change.account_id)
+
+    def _wait_for(self, account_id: AccountId) -> None:
+        self._waiting[account_id] = None
+        self._has_work.set()
+
+    async def _idle_moment(self) -> None:
+        left = self._limits.idle_seconds
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._last_commit + self._limits.idle_seconds - self._now()
+
+    async def _slice(self) -> None:
+        """Some messages of the account that waits longest."""
+        account_id = next(iter(self._waiting))
+        del self._waiting[account_id]  # what comes while we read puts it back
+        first = self._reached.get(account_id, EmailId(1))
+        try:
+            reached, is_done = await self._store.read(lambda reader: self._render_from(reader, account_id, first))
+        except MailstoreError:
+            reached, is_done = first, True
+        self._reached[account_id] = reached
+        if not is_done:
+            self._wait_for(account_id)  # behind the others
+        elif not self._waiting:
+            self._has_work.clear()
+
+    def _render_from(self, reader: Reader, account_id: AccountId, first: EmailId) -> tuple[EmailId, bool]:
+        """Render a few from this id on; where to go on, and whether that was all."""
+        account = reader.account(account_id)
+        if account is None or first >= account.next_email_id:
+            return first, True
+        end = min(account.next_email_id, EmailId(first + 50 * self._limits.slice_messages))
+        missing = self._store.digests.missing(account_id, range(first, end))
+        emails = reader.emails_of(account_id, missing)
+        some = emails[: self._limits.slice_messages]
+        for part in self._by_octets(some):
+            if not self._store.digests.put(render(self._store, part)):
+                return first, True  # a full volume: what comes later brings it back here
+        if len(some) < len(emails):
+            end = EmailId(some[-1].email_id + 1)
+        return end, end >= account.next_email_id
