@@ -1,10 +1,12 @@
 """Sets of UIDs as closed, ascending, disjoint ranges: made, counted, searched."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from postwren.terms import Uid
 
-__all__ = ["of", "union"]
+LARGEST = (1 << 32) - 1
+__all__ = ["contains", "of", "union"]
 
 
 def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
@@ -33,3 +35,9 @@ def union(ranges: Sequence[tuple[int, int]]) -> list[tuple[Uid, Uid]]:
         else:
             merged.append((Uid(lo), Uid(hi)))
     return merged
+
+
+def contains(ranges: Sequence[tuple[int, int]], uid: int) -> bool:
+    """Whether a UID is in these (ascending and disjoint) ranges."""
+    at = bisect_right(ranges, (uid, LARGEST)) - 1
+    return at >= 0 and ranges[at][0] <= uid <= ranges[at][1]

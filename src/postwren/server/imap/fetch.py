@@ -20,6 +20,7 @@ from postwren.mailstore.snapshot import Snapshot
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import HighestModSeq
 from postwren.protocols.imap.command.fetch import Fetch, FetchItem, Item
+from postwren.protocols.imap.numset import STAR, Saved
 from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.size import Vanished
@@ -28,9 +29,8 @@ from postwren.server.imap.refusal import EXPUNGED, NO_SUCH_MESSAGE, UID_REQUIRED
 from postwren.server.imap.rendering import Batch, Layout, cell_of, is_from_body
 from postwren.server.imap.section import MessageOctets, UnknownEncoding
 from postwren.server.imap.selected import Selected
-from postwren.server.imap.session import ImapSession
+from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import EmailId
-from postwren.transport.session import Handled
 
 __all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "spans_of"]
 
@@ -51,7 +51,7 @@ class Walk:
     rendered: dict[EmailId, DigestRow] = field(default_factory=dict)
 
 
-def fetch(session: ImapSession, tag: str, command: Fetch) -> Handled:
+def fetch(session: ImapSession, tag: str, command: Fetch) -> Later:
     selected = session.selected
     assert selected is not None
     if session.enabled.uidonly and not command.is_uid:
@@ -91,7 +91,7 @@ def _items(session: ImapSession, command: Fetch) -> list[FetchItem]:
     return list(dict.fromkeys(items))
 
 
-def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span], items: Sequence[FetchItem]) -> Handled:
+def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span], items: Sequence[FetchItem]) -> Later:
     """Render at once; later where digests must be made first."""
     selected = session.selected
     assert selected is not None
@@ -119,7 +119,7 @@ async def _fetch_unseen(
     items += [item for item in ((Item.FLAGS, Item.MODSEQ) if session.enabled.condstore else (Item.FLAGS,)) if item not in items]
     handled = _begin(session, tag, command, spans, items)
     if handled is not None:
-        await handled  # type: ignore[misc]
+        await handled
 
 
 async def _fetch_digested(
@@ -207,10 +207,16 @@ def _tell_vanished(session: ImapSession, selected: Selected, command: Fetch, ran
     assert command.changed_since is not None
     reader = session.service.store.reader
     gone = reader.expunged_since(selected.account_id, selected.mailbox_id, command.changed_since)  # type: ignore[arg-type]
-    wide = _written_ranges(selected, command)
-    uids = [uid for uid in gone if selected.view.seqnum(uid) is None and any(lo <= uid <= hi for lo, hi in wide)]
+    wanted = ranges if isinstance(command.numbers, Saved) else _as_written(selected, command.numbers)
+    uids = [uid for uid in gone if selected.view.seqnum(uid) is None and uidrange.contains(wanted, uid)]
     if uids:
         session.say(Vanished(tuple(uidrange.of(uids)), is_earlier=True))
+
+
+def _as_written(selected: Selected, numbers: tuple[tuple[int, int], ...]) -> UidRanges:
+    """The ranges of the command, beyond the view too; `*` is the next UID, so that an empty mailbox has one."""
+    last = max(selected.view.last_uid, selected.snapshot.uidnext - 1)
+    return uidrange.union([(min(ends), max(ends)) for ends in ([min(end, last) if end == STAR else end for end in one] for one in numbers)])
 
 
 def enable_condstore(session: ImapSession) -> None:
@@ -384,11 +390,11 @@ def _render_alone(session: ImapSession, layout: Layout, batch: Batch, ref: BodyR
     try:
         with session.service.store.mapped_body(ref) as octets:
             batch.bodies = [MessageOctets(octets)]
-            yield from render_large(layout, batch)
+            yield from render_large(layout, batch, lambda: session.service.store.body_pieces(ref))
     except (BodyCorrupt, MessageGone):
         walk.is_corrupt = True
     except UnknownEncoding:
         walk.is_unknown = True
 
 
-COMMANDS: Final = {Fetch: fetch}
+COMMANDS: Final = {Fetch: numbered(fetch)}

@@ -14,7 +14,6 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from postwren.mailstore.digests import DigestRow
 from postwren.mailstore.service.keys import NO_KEYS
 from postwren.mailstore.snapshot import Snapshot
 from postwren.message.octets import cut
@@ -71,17 +70,21 @@ class Cell(NamedTuple):
     values: Callable[[Batch], tuple[Values, ...]]
     names: tuple[str, ...] = ()
     needs_body: bool = False
+    # Of a section, for a message that is too large to be a value:
+    name: bytes = b""
+    locate: Callable[[MessageOctets], Found] | None = None
+    partial: Partial | None = None
 
 
 class Layout:
     """The items of one command."""
 
-    __slots__ = ("cells", "line", "names", "needs_body")
+    __slots__ = ("cells", "head", "line", "names", "needs_body")
 
     def __init__(self, cells: Sequence[Cell], *, is_uidonly: bool) -> None:
         self.cells = cells
-        head = b"* %d UIDFETCH (" if is_uidonly else b"* %d FETCH ("
-        self.line = head + b" ".join([cell.format for cell in cells]) + b")\r\n"
+        self.head = b"* %d UIDFETCH (" if is_uidonly else b"* %d FETCH ("
+        self.line = self.head + b" ".join([cell.format for cell in cells]) + b")\r\n"
         self.names = tuple(dict.fromkeys(name for cell in cells for name in cell.names))
         self.needs_body = any(cell.needs_body for cell in cells)
 
@@ -210,18 +213,25 @@ def _usual(section: Section) -> Cell:
         octets = [select_fields(header, names) for header in found]
         return map(len, octets), octets
 
-    return Cell(b"BODY[" + _escaped(section.label) + b"] {%d}\r\n%b", values, ("header",))
+    name = b"BODY[" + section.label + b"]"
+    return Cell(_escaped(name) + b" {%d}\r\n%b", values, ("header",), name=name, locate=lambda body: body.section(section))
 
 
 def _section(name: bytes, section: Section) -> Cell:
-    origin = b"" if section.partial is None else b"<%d>" % section.partial[0]
+    partial = section.partial
+    name += b"" if partial is None else b"<%d>" % partial[0]
+
+    def locate(body: MessageOctets) -> Found:
+        return body.section(section)
+
     if not section.parts:  # always there
-        return Cell(_escaped(name) + origin + b" {%d}\r\n%b", lambda batch: _octets(batch, section), needs_body=True)
-    return Cell(
-        _escaped(name) + origin + b" %b",
-        lambda batch: ([_nstring(_bytes(body, body.section(section), section.partial)) for body in batch.bodies],),
-        needs_body=True,
-    )
+        line = _escaped(name) + b" {%d}\r\n%b"
+        return Cell(line, lambda batch: _octets(batch, section), needs_body=True, name=name, locate=locate, partial=partial)
+
+    def values(batch: Batch) -> tuple[Values, ...]:
+        return ([_nstring(_bytes(body, body.section(section), partial)) for body in batch.bodies],)
+
+    return Cell(_escaped(name) + b" %b", values, needs_body=True, name=name, locate=locate, partial=partial)
 
 
 def _octets(batch: Batch, section: Section) -> tuple[Values, ...]:

@@ -8,7 +8,7 @@ While a session idles nothing is kept but ranges of UIDs.
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from postwren.mailstore.port import UidRanges
 from postwren.mailstore.service import uidrange
@@ -22,7 +22,7 @@ from postwren.protocols.imap.view import View
 from postwren.server.imap.flagtext import SYSTEM, FlagTexts, ordered
 from postwren.terms import AccountId, MailboxId, ModSeq
 
-__all__ = ["Enabled", "Selected", "subtract"]
+__all__ = ["Enabled", "Selected", "Update", "subtract"]
 
 MOST_RANGES: Final = 512
 """Changes that are kept apart; more are put together, so that a session that never asks stays small (A-46)."""
@@ -37,6 +37,13 @@ class Enabled:
     uidonly: bool = False
     utf8: bool = False
     rev2: bool = False
+
+
+class Update(Protocol):
+    """A search that is kept up to date (RFC 5267)."""
+
+    def news(self, *, is_before: bool) -> bytes:
+        """What came and went, rendered. `is_before`: an expunge is told next, and the numbers are those before it."""
 
 
 class Selected:
@@ -72,7 +79,7 @@ class Selected:
         self.is_read_only = is_read_only
         self.view = View(handle.uids, handle.count)
         self.saved: list[tuple[int, int]] = []  # of SEARCH RETURN (SAVE), RFC 5182
-        self.contexts: dict[str, Callable[[], bytes]] = {}  # by tag: searches that are kept up to date, RFC 5267
+        self.contexts: dict[str, Update] = {}  # by tag: searches that are kept up to date, RFC 5267
         self.wake: Callable[[], None] | None = None
         self._expunged: list[tuple[int, int]] = []
         self._changed: list[tuple[int, int]] = []
@@ -128,11 +135,12 @@ class Selected:
             return b""
         pieces: list[bytes] = []
         if may_expunge and self._expunged:
+            pieces += [update.news(is_before=True) for update in tuple(self.contexts.values())]
             pieces.append(self._tell_expunged(enabled))
         known = view.last_uid
         pieces.append(self._tell_appended(snapshot))
         pieces.append(self._tell_changed(snapshot, known, enabled))
-        pieces += [update() for update in tuple(self.contexts.values())]
+        pieces += [update.news(is_before=False) for update in tuple(self.contexts.values())]
         return b"".join(pieces)
 
     def _tell_expunged(self, enabled: Enabled) -> bytes:

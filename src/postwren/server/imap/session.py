@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
+from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.search import Sources
@@ -36,19 +37,19 @@ from postwren.protocols.imap.server import ServerConnection
 from postwren.protocols.imap.state import State
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.imap.refusal import Refusal, refusal_of
-from postwren.server.imap.rendition import Renditions
 from postwren.server.imap.selected import Enabled, Selected
 from postwren.server.imap.settings import ImapSettings
 from postwren.server.login import Authenticator, LoginExchange
 from postwren.terms import AccountId
-from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
+from postwren.transport.session import Handled, LinkControl, TlsInfo
 from postwren.wire.core import Waiting
 
-__all__ = ["Handler", "ImapService", "ImapSession", "Table", "Upload", "waiting"]
+__all__ = ["Handler", "ImapService", "ImapSession", "Table", "Upload", "numbered", "waiting"]
 
 log = logging.getLogger("postwren.imap")
 
-Handler: TypeAlias = Callable[["ImapSession", str, Any], Handled]
+Later: TypeAlias = Coroutine[Any, Any, None] | None
+Handler: TypeAlias = Callable[["ImapSession", str, Any], Later]
 """(session, tag, command): it answers with `finish`, `refuse` or `stream`, at once or later."""
 Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 
@@ -64,7 +65,7 @@ class ImapService:
     store: Store
     authenticator: Authenticator
     snapshots: Snapshots
-    renditions: Renditions
+    digester: Digester
     sources: Sources
     flag_texts: FlagTextsOfAll
     settings: ImapSettings
@@ -215,23 +216,16 @@ class ImapSession:
         self.tell_news(may_expunge=may_expunge)
         self.core.send(Tagged(tag, refusal.status, refusal.text, refusal.code))
 
-    def stream(self, pieces: Iterator[bytes], last: Callable[[], None]) -> Handled:
-        """Send pieces while the peer keeps up, then call `last`, which answers. Return this from a handler; a coroutine ends with
-        `stream_on`."""
-        self.core.send(Rendered(self._until(pieces, last, is_suspended=True)))
-        return SUSPENDED
+    def stream(self, pieces: Iterator[bytes], last: Callable[[], None]) -> None:
+        """Send pieces while the peer keeps up, then call `last`, which answers. Nothing may come behind it: the link hands out no
+        event until the pieces are out."""
+        self.core.send(Rendered(self._until(pieces, last)))
+        self.link.flush()  # of use to coroutines only, which the link does not watch while they run
 
-    def stream_on(self, pieces: Iterator[bytes], last: Callable[[], None]) -> None:
-        """`stream` for coroutines: nothing may come behind it."""
-        self.core.send(Rendered(self._until(pieces, last, is_suspended=False)))
-        self.link.flush()  # from here on the link hands out no event until the pieces are out
-
-    def _until(self, pieces: Iterator[bytes], last: Callable[[], None], *, is_suspended: bool) -> Iterator[bytes]:
+    def _until(self, pieces: Iterator[bytes], last: Callable[[], None]) -> Iterator[bytes]:
         yield from pieces
         if not self.is_closed:
             last()
-            if is_suspended:
-                self.link.resume()
 
     # -- waiting
 
@@ -362,3 +356,23 @@ def waiting(work: Work) -> Handler:
         return session.attempt(tag, work(session, tag, command))
 
     return handler
+
+
+def numbered(handler: Handler) -> Handler:
+    """A handler that needs the selected mailbox's columns: of a large mailbox they may still be on their way."""
+
+    async def later(session: ImapSession, tag: str, command: Any) -> None:
+        selected = session.selected
+        assert selected is not None
+        await selected.handle.loaded()
+        if session.selected is selected:
+            handled = handler(session, tag, command)
+            if handled is not None:
+                await handled
+
+    def at_once(session: ImapSession, tag: str, command: Any) -> Handled:
+        if session.selected is None or session.selected.handle.is_loaded:
+            return handler(session, tag, command)
+        return session.attempt(tag, later(session, tag, command))
+
+    return at_once

@@ -2,7 +2,7 @@
 `event.MessageOffered`, `MessageChunk`, `MessageEnded` before the command; here is what goes with them."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from postwren.protocols.imap.fault import Unparsable
@@ -37,6 +37,7 @@ class Octets:
     size: int
     is_binary: bool = False
     is_utf8: bool = False  # UTF8 (~{n}) of RFC 6855 section 4
+    is_part: bool = field(default=False, compare=False)  # of CATENATE: where it stands says so already
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +152,13 @@ def _read_message(scanner: Scanner, mailbox: str, number: int) -> Reading[Append
     return AppendMessage(flags, internaldate, tuple(parts), is_catenate=True)
 
 
-def _read_octets(scanner: Scanner, mailbox: str, number: int) -> Reading[Octets]:
+def _read_octets(scanner: Scanner, mailbox: str, number: int, *, is_part: bool = False) -> Reading[Octets]:
     """`literal / literal8 / "UTF8" SP "(" literal8 ")"`. In UTF8 the tilde is optional: `UTF8 ({n}` cannot mean anything else."""
     is_utf8 = scanner.skip_word(b"UTF8")
     if is_utf8:
         scanner.expect(b" (")
     announced = scanner.message_literal()
-    octets = Octets(number, announced.size, announced.is_binary, is_utf8)
+    octets = Octets(number, announced.size, announced.is_binary, is_utf8, is_part)
     yield Offer(mailbox, octets)
     if is_utf8:
         scanner.expect(b")")
@@ -175,7 +176,7 @@ def _read_part(scanner: Scanner, mailbox: str, number: int) -> Reading[CatenateP
         scanner.space()
     elif not scanner.is_at_word(b"UTF8"):
         raise Unparsable
-    return (yield from _read_octets(scanner, mailbox, number))
+    return (yield from _read_octets(scanner, mailbox, number, is_part=True))
 
 
 def parse_append(scanner: Scanner) -> Append:

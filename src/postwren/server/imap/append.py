@@ -1,0 +1,305 @@
+"""APPEND, MULTIAPPEND, CATENATE and REPLACE (RFC 9051 section 6.3.12, RFC 3502, 3516, 4469, 6855 section 4, 7889, 8508).
+
+What must stay true: a message is judged (mailbox, rights, size, quota) before its octets come; they go to the store as they come; all
+messages of a command are kept, or none (D-30); whatever ends the command otherwise forgets them.
+"""
+
+from collections.abc import Sequence
+from tempfile import SpooledTemporaryFile
+from typing import Final
+
+from postwren.mailstore.errors import MailstoreError, OverQuota
+from postwren.mailstore.port import BodyWriter, NewBody, Transaction
+from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.append import Appended, NewMessage, append
+from postwren.mailstore.service.expunge import expunge
+from postwren.protocols.imap import code
+from postwren.protocols.imap.code import AppendUid, BadUrl
+from postwren.protocols.imap.command import Append, Replace
+from postwren.protocols.imap.command.append import AppendMessage, Octets
+from postwren.protocols.imap.event import MessageOffered
+from postwren.protocols.imap.numset import STAR
+from postwren.protocols.imap.response import Status, Tagged
+from postwren.protocols.imap.response.condition import Condition
+from postwren.server.imap import place
+from postwren.server.imap.catenate import BadUrlFound, read_url
+from postwren.server.imap.copy import TRY_CREATE
+from postwren.server.imap.place import Place
+from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
+from postwren.server.imap.session import ImapSession, Later, Upload, numbered, waiting
+from postwren.server.imap.store import allowed_flags
+from postwren.terms import MailboxId
+
+__all__ = ["COMMANDS", "AppendUpload"]
+
+IN_MEMORY: Final = 1 << 18  # of a text of CATENATE; more of it goes to a file
+EMPTY: Final = Refusal("a message without an octet", code.CANNOT)
+HAS_NUL: Final = Refusal("NUL needs a literal8", code.CANNOT)
+LOST: Final = Refusal("the message was not received", code.CANNOT)
+Received = BodyWriter | SpooledTemporaryFile[bytes]
+
+
+class AppendUpload:
+    """Implements `session.Upload`. Literals by their number: messages are in the store's hands, texts of CATENATE are kept apart."""
+
+    __slots__ = ("_announced", "_current", "_is_binary", "_session", "failure", "received")
+
+    def __init__(self, session: ImapSession) -> None:
+        self._session = session
+        self._announced = 0
+        self._current: Received | None = None
+        self._is_binary = False
+        self.received: dict[int, Received] = {}
+        self.failure: Refusal | None = None  # while octets came
+
+    def offered(self, event: MessageOffered) -> None:
+        refusal = self._objection(event)
+        session = self._session
+        if refusal is not None:
+            session.core.refuse_message(Tagged(event.tag, refusal.status, refusal.text, refusal.code))
+            session.forget_upload()
+            return
+        literal = event.literal
+        self._announced += literal.size
+        self._is_binary = literal.is_binary or literal.is_utf8
+        spool = SpooledTemporaryFile(IN_MEMORY) if literal.is_part else session.service.store.new_body()  # noqa: SIM115
+        self._current = self.received[literal.number] = spool
+        session.core.accept_message()
+
+    def _objection(self, event: MessageOffered) -> Refusal | None:
+        """Before a single octet is taken."""
+        session = self._session
+        found = place.find(session, event.mailbox)
+        refusal = _may_put(found)
+        if refusal is not None or found is None:
+            return refusal
+        if event.is_replace and session.selected is not None and session.selected.is_read_only:
+            return READ_ONLY
+        size = self._announced + event.literal.size
+        if event.literal.size > session.service.settings.size_limit:
+            return TOO_BIG
+        if event.literal.size == 0 and not event.literal.is_part:
+            return EMPTY
+        account = session.service.store.reader.account(found.account_id)
+        if account is not None and account.quota and account.used + size > account.quota:
+            return refusal_of(OverQuota(account.quota, account.used))
+        return None
+
+    def chunk(self, data: bytes) -> None:
+        if self._current is None:
+            return
+        if not self._is_binary and b"\0" in data:  # RFC 9051 section 9: CHAR8
+            self._fail(HAS_NUL)
+            return
+        try:
+            self._current.write(data)
+        except MailstoreError as error:
+            self._fail(refusal_of(error))
+
+    def _fail(self, refusal: Refusal) -> None:
+        self.failure = refusal
+        self.discard()
+
+    def ended(self) -> None:
+        self._current = None
+
+    def discard(self) -> None:
+        self._current = None
+        for received in self.received.values():
+            _drop(received)
+        self.received.clear()
+
+
+def _drop(received: Received) -> None:
+    if isinstance(received, SpooledTemporaryFile):
+        received.close()
+    else:
+        received.discard()
+
+
+def _may_put(found: Place | None) -> Refusal | None:
+    if found is None:
+        return TRY_CREATE
+    return None if "i" in found.rights else NO_RIGHTS
+
+
+# -- the commands
+
+
+async def append_(session: ImapSession, tag: str, command: Append) -> None:
+    found, messages = await _prepare(session, tag, command.mailbox, command.messages)
+    if found is None:
+        return
+    bodies = [message.body for message in messages]
+    now = int(session.service.now())
+    try:
+        done = await session.service.store.perform(append(found.account_id, found.mailbox.mailbox_id, messages, now), bodies)
+    except MailstoreError:
+        _discard(bodies)
+        raise
+    if not session.is_closed:
+        session.finish(tag, "APPEND done", _append_uid(done))
+
+
+async def _prepare(
+    session: ImapSession, tag: str, mailbox: str, wanted: Sequence[AppendMessage]
+) -> tuple[Place | None, list[NewMessage]]:
+    """Where they go, and what; (None, []) when it was refused."""
+    upload = session.take_upload()
+    received = dict(upload.received) if isinstance(upload, AppendUpload) else {}
+    failure = upload.failure if isinstance(upload, AppendUpload) else None
+    found = place.find(session, mailbox)
+    refusal = failure or _may_put(found)
+    if len(wanted) > session.service.settings.save_limit:
+        refusal = refusal or Refusal("too many messages at once", code.LIMIT)
+    if refusal is not None or found is None:
+        if upload is not None:
+            upload.discard()
+        session.refuse(tag, refusal or TRY_CREATE, may_expunge=True)
+        return None, []
+    now = int(session.service.now())
+    messages: list[NewMessage] = []
+    try:
+        for message in wanted:
+            body = _body(session, message, received)
+            date = now if message.internaldate is None else message.internaldate
+            messages.append(NewMessage(body, date, frozenset(allowed_flags(message.flags, found.rights))))
+    except (BadUrlFound, TooBig, MailstoreError) as error:
+        _discard([message.body for message in messages])
+        for each in received.values():
+            _drop(each)
+        session.refuse(tag, _refusal(error, wanted), may_expunge=True)
+        return None, []
+    return found, messages
+
+
+class TooBig(Exception):
+    """What was put together is more than one message may be."""
+
+
+def _refusal(error: Exception, wanted: Sequence[AppendMessage]) -> Refusal:
+    match error:
+        case BadUrlFound():
+            return Refusal("nothing is there", BadUrl(str(error)))
+        case MailstoreError():
+            return refusal_of(error)
+        case _:
+            return TOO_BIG
+
+
+def _body(session: ImapSession, message: AppendMessage, received: dict[int, Received]) -> NewBody:
+    """A message as it came, or put together."""
+    first = message.parts[0]
+    if not message.is_catenate and isinstance(first, Octets):
+        writer = received.pop(first.number)
+        assert not isinstance(writer, SpooledTemporaryFile)
+        return writer.finish()
+    writer = session.service.store.new_body()
+    try:
+        for part in message.parts:
+            if isinstance(part, Octets):
+                spool = received.pop(part.number)
+                assert isinstance(spool, SpooledTemporaryFile)
+                _copy_spool(spool, writer)
+            else:
+                _copy_url(session, part.url, writer)
+            if writer.size > session.service.settings.size_limit:
+                raise TooBig
+    except BaseException:
+        writer.discard()
+        raise
+    return writer.finish()
+
+
+def _copy_spool(spool: SpooledTemporaryFile[bytes], writer: BodyWriter) -> None:
+    with spool:
+        spool.seek(0)
+        while piece := spool.read(IN_MEMORY):
+            writer.write(piece)
+
+
+def _copy_url(session: ImapSession, url: str, writer: BodyWriter) -> None:
+    limit = session.service.settings.size_limit
+    try:
+        for piece in read_url(session, url):
+            if writer.size + len(piece) > limit:
+                raise TooBig
+            writer.write(piece)
+    except (BadUrlFound, UnicodeDecodeError):
+        raise BadUrlFound(url) from None
+
+
+def _discard(bodies: Sequence[NewBody]) -> None:
+    for body in bodies:
+        body.discard()
+
+
+def _append_uid(done: Appended) -> AppendUid:
+    return AppendUid(done.uidvalidity, tuple(uidrange.of(done.uids)))
+
+
+def replace(session: ImapSession, tag: str, command: Replace) -> Later:
+    """RFC 8508 section 3: the old message goes when the new one is kept."""
+    selected = session.selected
+    assert selected is not None
+    uid = _uid_of(session, command)
+    refusal = None
+    if session.enabled.uidonly and not command.is_uid:
+        refusal = UID_REQUIRED
+    elif selected.is_read_only:
+        refusal = READ_ONLY
+    elif uid is None:
+        refusal = NO_SUCH_MESSAGE
+    elif not {"e", "t"} <= selected.rights:
+        refusal = NO_RIGHTS
+    if refusal is not None or uid is None:
+        upload = session.take_upload()
+        if upload is not None:
+            upload.discard()
+        session.refuse(tag, refusal or NO_SUCH_MESSAGE)
+        return None
+    return session.attempt(tag, _replace(session, tag, command, uid))
+
+
+def _uid_of(session: ImapSession, command: Replace) -> int | None:
+    selected = session.selected
+    assert selected is not None
+    view, number = selected.view, command.number
+    if command.is_uid:
+        uid = view.last_uid if number == STAR else number
+        return uid if view.seqnum(uid) is not None else None
+    if number == STAR:
+        number = view.count
+    return view.uid(number) if 0 < number <= view.count else None
+
+
+async def _replace(session: ImapSession, tag: str, command: Replace, uid: int) -> None:
+    selected = session.selected
+    assert selected is not None
+    found, messages = await _prepare(session, tag, command.mailbox, [command.message])
+    if found is None:
+        return
+    now = int(session.service.now())
+    put = append(found.account_id, found.mailbox.mailbox_id, messages, now)
+    take = expunge(selected.account_id, MailboxId(selected.mailbox_id), [(uid, uid)], now, only_deleted=False)
+
+    def unit(tx: Transaction) -> Appended:
+        done = put(tx)
+        take(tx)
+        return done
+
+    bodies = [message.body for message in messages]
+    try:
+        done = await session.service.store.perform(unit, bodies)
+    except MailstoreError:
+        _discard(bodies)
+        raise
+    if not session.is_closed:
+        session.say(Condition(Status.OK, "replaced", _append_uid(done)))
+        session.finish(tag, "REPLACE done")
+
+
+COMMANDS: Final = {
+    Append: waiting(append_),
+    Replace: numbered(replace),
+}

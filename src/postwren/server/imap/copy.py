@@ -1,0 +1,154 @@
+"""COPY, MOVE, EXPUNGE and UID EXPUNGE (RFC 9051 sections 6.4.3, 6.4.7 to 6.4.9; RFC 4315, RFC 6851)."""
+
+from typing import Final
+
+from postwren.mailstore.port import UidRanges
+from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.copymove import Transferred, copy, move
+from postwren.mailstore.service.expunge import expunge
+from postwren.protocols.imap import code
+from postwren.protocols.imap.code import CopyUid, HighestModSeq, MessageLimit
+from postwren.protocols.imap.command import Copy, Expunge, Move
+from postwren.protocols.imap.command.store import UidExpunge
+from postwren.protocols.imap.response import Status
+from postwren.protocols.imap.response.condition import Condition
+from postwren.server.imap import place
+from postwren.server.imap.fetch import spans_of
+from postwren.server.imap.place import Place
+from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
+from postwren.server.imap.selected import Selected
+from postwren.server.imap.session import ImapSession, Later, numbered
+
+__all__ = ["COMMANDS", "TRY_CREATE"]
+
+TRY_CREATE: Final = Refusal("no such mailbox", code.TRYCREATE)
+
+
+def copy_(session: ImapSession, tag: str, command: Copy | Move) -> Later:
+    selected = session.selected
+    assert selected is not None
+    if session.enabled.uidonly and not command.is_uid:
+        session.refuse(tag, UID_REQUIRED)
+        return None
+    ranges = selected.resolve(command.numbers, command.is_uid)
+    found = place.find(session, command.mailbox)
+    refusal = _objection(selected, command, found)
+    if ranges is None:
+        session.refuse(tag, NO_SUCH_MESSAGE)
+    elif found is None or refusal is not None:
+        session.refuse(tag, refusal or TRY_CREATE, may_expunge=True)
+    elif not ranges:
+        session.finish(tag, "nothing to do")
+    elif isinstance(command, Move):
+        return session.attempt(tag, _move(session, tag, command, ranges, found))
+    else:
+        return session.attempt(tag, _copy(session, tag, command, ranges, found))
+    return None
+
+
+def _objection(selected: Selected, command: Copy | Move, found: Place | None) -> Refusal | None:
+    """Why not; a mailbox that one may not see is none (A-45)."""
+    if isinstance(command, Move) and selected.is_read_only:
+        return READ_ONLY
+    if found is None:
+        return TRY_CREATE
+    if "i" not in found.rights or (isinstance(command, Move) and not {"e", "t"} <= selected.rights):
+        return NO_RIGHTS
+    return None
+
+
+async def _copy(session: ImapSession, tag: str, command: Copy | Move, ranges: UidRanges, found: Place) -> None:
+    """D-31: all or none. Messages that are gone and not told so yet: none (RFC 2180 section 4.4.1)."""
+    selected = session.selected
+    assert selected is not None
+    if not command.is_uid and _is_any_gone(selected, ranges):
+        session.refuse(tag, EXPUNGED, may_expunge=True)
+        return
+    now = int(session.service.now())
+    limit = session.service.settings.save_limit
+    spans = spans_of(selected, ranges)
+    if sum(end - start for start, end in spans) > limit:  # RFC 9738 section 3.1
+        session.refuse(tag, Refusal("too many messages at once", MessageLimit(limit)), may_expunge=True)
+        return
+    unit = copy(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
+    done = await session.service.store.perform(unit)
+    if not session.is_closed:
+        session.finish(tag, "COPY done", _copy_uid(done))
+
+
+async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges, found: Place) -> None:
+    """RFC 6851 section 4.3: COPYUID comes before the EXPUNGE responses, so it is untagged."""
+    selected = session.selected
+    assert selected is not None
+    if not command.is_uid and _is_any_gone(selected, ranges):
+        session.refuse(tag, EXPUNGED, may_expunge=True)
+        return
+    now = int(session.service.now())
+    unit = move(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
+    done = await session.service.store.perform(unit)
+    if session.is_closed:
+        return
+    copy_uid = _copy_uid(done)
+    if copy_uid is not None:
+        session.say(Condition(Status.OK, "moved", copy_uid))
+    session.finish(tag, "MOVE done", _highest(session) if done.source else None)
+
+
+def _is_any_gone(selected: Selected, ranges: UidRanges) -> bool:
+    snapshot, view = selected.snapshot, selected.view
+    if snapshot.uids is view.uids:
+        return False
+    for lo, hi in ranges:
+        start, end = view.span(lo, hi)
+        first, last = snapshot.span(lo, hi)
+        if snapshot.uids[first:last] != view.uids[start:end]:
+            return True
+    return False
+
+
+def _copy_uid(done: Transferred) -> CopyUid | None:
+    if not done.source:
+        return None
+    return CopyUid(done.uidvalidity, tuple(uidrange.of(done.source)), tuple(uidrange.of(done.destination)))
+
+
+def _highest(session: ImapSession) -> HighestModSeq | None:
+    """RFC 7162 section 3.2.7: what a resynchronising client counts from."""
+    selected = session.selected
+    return HighestModSeq(selected.snapshot.highestmodseq) if session.enabled.qresync and selected is not None else None
+
+
+def expunge_(session: ImapSession, tag: str, command: Expunge | UidExpunge) -> Later:
+    selected = session.selected
+    assert selected is not None
+    known: UidRanges | None = [(1, selected.view.last_uid)] if selected.view.count else []
+    if isinstance(command, UidExpunge):
+        known = selected.resolve(command.numbers, is_uid=True)
+    if selected.is_read_only:
+        session.refuse(tag, READ_ONLY, may_expunge=True)
+    elif "e" not in selected.rights:
+        session.refuse(tag, NO_RIGHTS, may_expunge=True)
+    elif not known:
+        session.finish(tag, "nothing to do")
+    else:
+        return session.attempt(tag, _expunge(session, tag, known))
+    return None
+
+
+async def _expunge(session: ImapSession, tag: str, ranges: UidRanges) -> None:
+    """D-32: what has \\Deleted, and of that what the session knows (D-36)."""
+    selected = session.selected
+    assert selected is not None
+    unit = expunge(selected.account_id, selected.mailbox_id, ranges, int(session.service.now()))
+    outcome = await session.service.store.perform(unit)
+    if not session.is_closed:
+        session.tell_news()
+        session.finish(tag, "EXPUNGE done", _highest(session) if outcome.uids else None)
+
+
+COMMANDS: Final = {
+    Copy: numbered(copy_),
+    Move: numbered(copy_),
+    Expunge: numbered(expunge_),
+    UidExpunge: numbered(expunge_),
+}

@@ -1,0 +1,164 @@
+"""SELECT, EXAMINE, CLOSE, UNSELECT, IDLE (RFC 9051 sections 6.3.2, 6.3.3, 6.3.13, 6.4.1 and 6.4.2; RFC 7162 sections 3.1.2 and 3.2.5).
+
+A mailbox of up to some ten thousand messages is in memory when SELECT is answered; of a larger one the counters are told, and the
+commands that need numbers wait for the columns.
+"""
+
+from typing import Final
+
+from postwren.mailstore.port import UidRanges
+from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.expunge import expunge
+from postwren.mailstore.service.flags import SEEN
+from postwren.mailstore.snapshot import SnapshotHandle
+from postwren.protocols.imap import code
+from postwren.protocols.imap.code import HighestModSeq, MailboxIdCode, PermanentFlags, UidNext, UidValidityCode, Unseen
+from postwren.protocols.imap.command import Close, Idle, Select, Unselect
+from postwren.protocols.imap.command.select import QresyncState
+from postwren.protocols.imap.numset import STAR, Saved
+from postwren.protocols.imap.response import Continuation, Status
+from postwren.protocols.imap.response.condition import Condition
+from postwren.protocols.imap.response.list import ListEntry
+from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vanished
+from postwren.protocols.imap.state import State
+from postwren.server.imap import place
+from postwren.server.imap.objectid import mailbox_id
+from postwren.server.imap.refusal import NO_MAILBOX
+from postwren.server.imap.selected import Selected
+from postwren.server.imap.session import ImapSession, Later, waiting
+from postwren.terms import ModSeq
+
+__all__ = ["COMMANDS"]
+
+OF_CHANGE: Final = frozenset("swite")
+"""Rights without any of which a mailbox is read-only (RFC 4314 section 5.2)."""
+
+
+async def select(session: ImapSession, tag: str, command: Select) -> None:
+    was_selected = session.selected is not None
+    session.leave()
+    if was_selected:  # RFC 9051 section 7.1: what follows is of another mailbox
+        session.say(Condition(Status.OK, "the mailbox before is closed", code.CLOSED))
+    found = place.find(session, command.mailbox)
+    if found is None or "r" not in found.rights:
+        session.refuse(tag, NO_MAILBOX)
+        return
+    if command.condstore or command.qresync is not None:
+        session.enabled.condstore = True
+    handle = await session.service.snapshots.open(found.account_id, found.mailbox.mailbox_id)
+    if session.is_closed:
+        handle.close()
+        return
+    is_read_only = command.is_examine or not OF_CHANGE & found.rights
+    rights = found.rights - OF_CHANGE if command.is_examine else found.rights
+    texts = session.service.flag_texts.of(found.account_id)
+    selected = session.selected = Selected(handle, found.name, rights, texts, is_read_only=is_read_only)
+    session.core.enter(State.SELECTED)
+    if command.qresync is not None:
+        await handle.loaded()
+        if session.selected is not selected:
+            return
+    _tell(session, selected, handle)
+    if command.qresync is not None and command.qresync.uidvalidity == handle.snapshot.uidvalidity:
+        _resynchronize(session, selected, command.qresync)
+    session.finish(tag, "EXAMINE done" if command.is_examine else "SELECT done", code.READ_ONLY if is_read_only else code.READ_WRITE)
+
+
+def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
+    """RFC 9051 section 6.3.2; RECENT and UNSEEN are of RFC 3501 section 6.3.1."""
+    snapshot = handle.snapshot
+    flagset_ids = set(snapshot.flagset_ids) if snapshot.is_loaded else set(session.service.store.reader.flagsets(snapshot.account_id))
+    selected.learn(flagset_ids)
+    flags = tuple(selected.flags())
+    session.say(FlagList(flags))
+    permanent = () if selected.is_read_only else (*flags, "\\*")
+    session.say(Condition(Status.OK, "flags that are kept", PermanentFlags(permanent)))
+    session.say(Exists(selected.view.count))
+    if not session.enabled.rev2:
+        session.say(Recent(0))
+        unseen = _first_unseen(selected, handle)
+        if unseen:
+            session.say(Condition(Status.OK, "the first unseen message", Unseen(unseen)))
+    session.say(Condition(Status.OK, "UIDs are valid", UidValidityCode(snapshot.uidvalidity)))
+    session.say(Condition(Status.OK, "the next UID", UidNext(snapshot.uidnext)))
+    session.say(Condition(Status.OK, "the highest mod-sequence", HighestModSeq(max(snapshot.highestmodseq, 1))))
+    session.say(Condition(Status.OK, "the mailbox's id", MailboxIdCode(mailbox_id(selected.account_id, selected.mailbox_id))))
+    if session.enabled.rev2:
+        session.say(ListEntry(selected.name))
+
+
+def _first_unseen(selected: Selected, handle: SnapshotHandle) -> int:
+    """0 where all are seen, or it is not known yet."""
+    snapshot = handle.snapshot
+    if not snapshot.is_loaded:
+        return 0
+    seen = selected.texts.having(SEEN, snapshot.flagset_ids)
+    return next((at for at, flagset_id in enumerate(snapshot.flagset_ids, 1) if flagset_id not in seen), 0)
+
+
+def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState) -> None:
+    """RFC 7162 section 3.2.5.1: what went and what changed since the client was here. Tombstones stay for ever, so that the
+    client's message sequence match data is of no use to us."""
+    snapshot = selected.snapshot
+    reader = session.service.store.reader
+    wanted = _known(state)
+    gone = reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(state.modseq))
+    uids = [uid for uid in gone if selected.view.seqnum(uid) is None and _is_in(wanted, uid)]
+    if uids:
+        session.say(Vanished(tuple(uidrange.of(uids)), is_earlier=True))
+    modseqs, all_uids = snapshot.modseqs, snapshot.uids
+    rows = [row for row in range(len(all_uids)) if modseqs[row] > state.modseq and _is_in(wanted, all_uids[row])]
+    if rows:
+        session.render(selected.tell_flags(snapshot, rows, session.enabled, with_uid=True))
+
+
+def _known(state: QresyncState) -> UidRanges | None:
+    """The UIDs that the client names; None: all."""
+    numbers = state.known_uids
+    if numbers is None or isinstance(numbers, Saved):
+        return None
+    return uidrange.union([(min(lo, hi), max(lo, hi)) for lo, hi in numbers if STAR not in (lo, hi)])
+
+
+def _is_in(ranges: UidRanges | None, uid: int) -> bool:
+    return ranges is None or uidrange.contains(ranges, uid)
+
+
+def unselect(session: ImapSession, tag: str, _: Unselect) -> Later:
+    session.leave()
+    session.finish(tag, "UNSELECT done")
+    return None
+
+
+async def close(session: ImapSession, tag: str, _: Close) -> None:
+    """RFC 9051 section 6.4.1: what has \\Deleted goes, and nobody is told."""
+    selected = session.selected
+    assert selected is not None
+    if selected.is_read_only or "e" not in selected.rights:
+        session.leave()
+        session.finish(tag, "CLOSE done")
+        return
+    known = ((1, selected.view.last_uid),) if selected.handle.is_loaded else None
+    unit = expunge(selected.account_id, selected.mailbox_id, known, int(session.service.now()))
+    outcome = await session.service.store.perform(unit)
+    is_resynchronizing = session.enabled.qresync
+    session.leave()
+    session.finish(tag, "CLOSE done", HighestModSeq(outcome.modseq) if is_resynchronizing and outcome.uids else None)
+
+
+def idle(session: ImapSession, tag: str, _: Idle) -> Later:
+    """RFC 2177: what happens is told at once, until DONE."""
+    session.idle_tag = tag
+    session.core.send(Continuation("idling"))
+    session.tell_news()
+    if session.selected is not None:
+        session.selected.wake = session.push
+    return None
+
+
+COMMANDS: Final = {
+    Select: waiting(select),
+    Unselect: unselect,
+    Close: waiting(close),
+    Idle: idle,
+}

@@ -1,0 +1,101 @@
+"""STORE and UID STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3)."""
+
+from typing import Final
+
+from postwren.mailstore.port import UidRanges
+from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.flags import DELETED, SEEN, FlagAction, FlagsChanged, change_flags
+from postwren.protocols.imap.code import Modified
+from postwren.protocols.imap.command.fetch import FetchItem, Item
+from postwren.protocols.imap.command.store import Store, StoreAction
+from postwren.server.imap.fetch import Walk, enable_condstore, fetch_lines, spans_of
+from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED
+from postwren.server.imap.rendering import Layout, cell_of
+from postwren.server.imap.selected import Selected
+from postwren.server.imap.session import ImapSession, Later, numbered
+from postwren.terms import ModSeq
+
+__all__ = ["COMMANDS", "allowed_flags"]
+
+ACTIONS: Final = {
+    StoreAction.ADD: FlagAction.ADD,
+    StoreAction.REMOVE: FlagAction.REMOVE,
+    StoreAction.REPLACE: FlagAction.REPLACE,
+}
+
+
+def allowed_flags(flags: tuple[str, ...], rights: frozenset[str]) -> tuple[str, ...]:
+    """Those that these rights allow to set (RFC 4314 section 4): `s` for \\Seen, `t` for \\Deleted, `w` for the others."""
+    needed = {SEEN: "s", DELETED: "t"}
+    return tuple(flag for flag in flags if needed.get(flag, "w") in rights)
+
+
+def store(session: ImapSession, tag: str, command: Store) -> Later:
+    selected = session.selected
+    assert selected is not None
+    if session.enabled.uidonly and not command.is_uid:
+        session.refuse(tag, UID_REQUIRED)
+        return None
+    if command.unchanged_since is not None:
+        enable_condstore(session)
+    ranges = selected.resolve(command.numbers, command.is_uid)
+    flags = allowed_flags(command.flags, selected.rights)
+    if ranges is None:
+        session.refuse(tag, NO_SUCH_MESSAGE)
+    elif selected.is_read_only:
+        session.refuse(tag, READ_ONLY)
+    elif (command.flags and not flags) or not selected.rights & frozenset("swt"):
+        session.refuse(tag, NO_RIGHTS)
+    elif not ranges:
+        session.finish(tag, "STORE done", may_expunge=command.is_uid)
+    else:
+        return session.attempt(tag, _store(session, tag, command, ranges, flags))
+    return None
+
+
+async def _store(session: ImapSession, tag: str, command: Store, ranges: UidRanges, flags: tuple[str, ...]) -> None:
+    selected = session.selected
+    assert selected is not None
+    spans = spans_of(selected, ranges)
+    since = None if command.unchanged_since is None else ModSeq(command.unchanged_since)
+    unit = change_flags(selected.account_id, selected.mailbox_id, ranges, ACTIONS[command.action], flags, since)
+    changed = await session.service.store.perform(unit)
+    if session.selected is not selected:
+        return
+    if changed.rows:
+        selected.own(changed.modseq)
+    if changed.modified or (command.is_silent and session.enabled.condstore):
+        spans = spans_of(selected, uidrange.of([uid for uid, _ in changed.rows]))
+    walk = Walk()
+    items = _items(session, command)
+    layout = Layout([cell_of(item, selected.account_id, is_utf8=False) for item in items], is_uidonly=session.enabled.uidonly)
+    lines = fetch_lines(session, selected, layout, spans, walk) if items else iter(())
+    session.stream(lines, lambda: _answer(session, selected, tag, command, changed, walk))
+
+
+def _items(session: ImapSession, command: Store) -> list[FetchItem]:
+    """What is told of each message: with mod-sequences on, a silent STORE tells them still (RFC 7162 section 3.1.3)."""
+    items: list[FetchItem] = []
+    if not command.is_silent:
+        items.append(Item.FLAGS)
+    if session.enabled.condstore:
+        items.append(Item.MODSEQ)
+    with_uid = (command.is_uid or session.enabled.qresync) and not session.enabled.uidonly
+    return [Item.UID, *items] if items and with_uid else items
+
+
+def _answer(
+    session: ImapSession, selected: Selected, tag: str, command: Store, changed: FlagsChanged, walk: Walk
+) -> None:
+    if walk.is_expunged and not command.is_uid:
+        session.refuse(tag, EXPUNGED)
+    elif changed.modified:
+        uids = changed.modified
+        numbers = uids if command.is_uid else [seqnum for seqnum in map(selected.view.seqnum, uids) if seqnum is not None]
+        code = Modified(tuple(uidrange.of(numbers)))
+        session.finish(tag, "some had been changed", code, may_expunge=command.is_uid)
+    else:
+        session.finish(tag, "STORE done", may_expunge=command.is_uid)
+
+
+COMMANDS: Final = {Store: numbered(store)}
