@@ -266,7 +266,7 @@ def _uid_of(session: ImapSession, command: Replace) -> int | None:
     assert selected is not None
     view, number = selected.view, command.number
     if command.is_uid:
-        uid = view.last_uid if number == STAR else number
+        uid = view.largest_uid if number == STAR else number
         return uid if view.seqnum(uid) is not None else None
     if number == STAR:
         number = view.count

@@ -96,12 +96,12 @@ async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges
 
 def _is_any_gone(selected: Selected, ranges: UidRanges) -> bool:
     snapshot, view = selected.snapshot, selected.view
-    if snapshot.uids is view.uids:
+    if snapshot.uids is view.array:
         return False
     for lo, hi in ranges:
         start, end = view.span(lo, hi)
         first, last = snapshot.span(lo, hi)
-        if snapshot.uids[first:last] != view.uids[start:end]:
+        if snapshot.uids[first:last] != view.array[start:end]:
             return True
     return False
 
@@ -121,7 +121,7 @@ def _highest(session: ImapSession) -> HighestModSeq | None:
 def expunge_(session: ImapSession, tag: str, command: Expunge | UidExpunge) -> Later:
     selected = session.selected
     assert selected is not None
-    known: UidRanges | None = [(1, selected.view.last_uid)] if selected.view.count else []
+    known: UidRanges | None = [(1, selected.view.largest_uid)] if selected.view.count else []
     if isinstance(command, UidExpunge):
         known = selected.resolve(command.numbers, is_uid=True)
     if selected.is_read_only:

@@ -162,7 +162,7 @@ def _changed(selected: Selected, spans: Sequence[Span], modseq: int) -> list[Spa
     snapshot, view = selected.snapshot, selected.view
     uids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.uids[start], view.uids[end - 1])
+        first, last = snapshot.span(view.array[start], view.array[end - 1])
         uids += [snapshot.uids[row] for row in range(first, last) if snapshot.modseqs[row] > modseq]
     return spans_of(selected, uidrange.of(uids))
 
@@ -186,7 +186,7 @@ def _unseen(selected: Selected, spans: Sequence[Span]) -> list[tuple[int, int]]:
     snapshot, view = selected.snapshot, selected.view
     uids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.uids[start], view.uids[end - 1])
+        first, last = snapshot.span(view.array[start], view.array[end - 1])
         flagset_ids = snapshot.flagset_ids[first:last]
         seen = selected.texts.having(SEEN, flagset_ids)
         uids += [snapshot.uids[first + at] for at, flagset_id in enumerate(flagset_ids) if flagset_id not in seen]
@@ -197,7 +197,7 @@ def _email_ids(selected: Selected, spans: Sequence[Span]) -> Sequence[int]:
     snapshot, view = selected.snapshot, selected.view
     email_ids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.uids[start], view.uids[end - 1])
+        first, last = snapshot.span(view.array[start], view.array[end - 1])
         email_ids += snapshot.email_ids[first:last]
     return email_ids
 
@@ -215,7 +215,7 @@ def _tell_vanished(session: ImapSession, selected: Selected, command: Fetch, ran
 
 def _as_written(selected: Selected, numbers: tuple[tuple[int, int], ...]) -> UidRanges:
     """The ranges of the command, beyond the view too; `*` is the next UID, so that an empty mailbox has one."""
-    last = max(selected.view.last_uid, selected.snapshot.uidnext - 1)
+    last = max(selected.view.largest_uid, selected.snapshot.uidnext - 1)
     return uidrange.union([(min(ends), max(ends)) for ends in ([min(end, last) if end == STAR else end for end in one] for one in numbers)])
 
 
@@ -258,15 +258,15 @@ def _batch(
     view, snapshot = selected.view, selected.snapshot
     rows: Sequence[int] = range(start, end)
     positions: Sequence[int] = rows
-    if view.uids is not snapshot.uids:
-        wanted = view.uids[start:end]
+    if view.array is not snapshot.uids:
+        wanted = view.array[start:end]
         first, last = snapshot.span(wanted[0], wanted[-1])
         if snapshot.uids[first:last] == wanted:
             rows = range(first, last)
         else:
             found = {uid: row for row, uid in enumerate(snapshot.uids[first:last], first)}
-            positions = [at for at in range(start, end) if view.uids[at] in found]
-            rows = [found[view.uids[at]] for at in positions]
+            positions = [at for at in range(start, end) if view.array[at] in found]
+            rows = [found[view.array[at]] for at in positions]
             walk.is_expunged = True
     if names:
         rows, positions = _digested_only(session, snapshot, rows, positions, walk, names)

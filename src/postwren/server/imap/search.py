@@ -83,7 +83,7 @@ def _ask(session: ImapSession, tag: str, command: Search | Sort | Thread | Esear
             enable_condstore(session)
         return Asked(is_uid, returns, query)
     if selected is not None and refusal.status is Status.NO and returns is not None and ReturnOption.SAVE in returns.options:
-        selected.saved = []  # RFC 5182 section 2.1
+        selected.view.save(())  # RFC 5182 section 2.1
     session.refuse(tag, refusal)
     return None
 
@@ -149,12 +149,12 @@ def copied(snapshot: Snapshot) -> Columns:
 def _result(selected: Selected, snapshot: Snapshot, rows: Sequence[int], asked: Asked) -> Result:
     """What the view knows of these rows, as the command counts."""
     view = selected.view
-    last = view.last_uid
+    last = view.largest_uid
     rows = [row for row in rows if snapshot.uids[row] <= last]
     uids = [snapshot.uids[row] for row in rows]
     numbers: Sequence[int] = uids
     if not asked.is_uid:
-        if view.uids is snapshot.uids:
+        if view.array is snapshot.uids:
             numbers = [row + 1 for row in rows]
         else:
             numbers = [seqnum for seqnum in map(view.seqnum, uids) if seqnum is not None]
@@ -192,7 +192,7 @@ async def _rows(session: ImapSession, tag: str, selected: Selected, query: q.Que
         uids = await _find(session, tag, selected.account_id, copied(selected.snapshot), query)
     except (_TooMany, SearchTooLong) as error:
         if session.selected is selected:
-            selected.saved = []
+            selected.view.save(())
             session.refuse(tag, TOO_MANY if isinstance(error, _TooMany) else Refusal("the search took too long", code.LIMIT))
         return None
     if session.selected is not selected:
@@ -209,7 +209,7 @@ def _answer(session: ImapSession, tag: str, selected: Selected, asked: Asked, re
         session.finish(tag, "done", may_expunge=asked.is_uid)
         return
     if ReturnOption.SAVE in returns.options:
-        selected.saved = saved(result, returns)
+        selected.view.save(saved(result, returns))
     if returns.options != {ReturnOption.SAVE} or returns.partial is not None:
         session.say(answer(result, returns, tag, is_uid=asked.is_uid))
     with_code = None
@@ -256,7 +256,7 @@ async def _matching(session: ImapSession, tag: str, selected: Selected, asked: A
         rows = await _rows(session, tag, selected, asked.query)
     if rows is None:
         return None
-    last, uids = selected.view.last_uid, selected.snapshot.uids
+    last, uids = selected.view.largest_uid, selected.snapshot.uids
     return [row for row in rows if uids[row] <= last]
 
 

@@ -138,7 +138,7 @@ async def close(session: ImapSession, tag: str, _: Close) -> None:
         session.leave()
         session.finish(tag, "CLOSE done")
         return
-    known = ((1, selected.view.last_uid),) if selected.handle.is_loaded else None
+    known = ((1, selected.view.largest_uid),) if selected.handle.is_loaded else None
     unit = expunge(selected.account_id, selected.mailbox_id, known, int(session.service.now()))
     outcome = await session.service.store.perform(unit)
     is_resynchronizing = session.enabled.qresync

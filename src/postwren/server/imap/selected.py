@@ -5,7 +5,6 @@ send it; EXISTS never names messages that a held-back EXPUNGE hides; flags are t
 While a session idles nothing is kept but ranges of UIDs.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -14,7 +13,7 @@ from postwren.mailstore.port import UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.snapshot import Delta, Snapshot, SnapshotHandle
 from postwren.protocols.imap.code import PermanentFlags
-from postwren.protocols.imap.numset import NumSet, Saved
+from postwren.protocols.imap.numset import STAR, NumSet, Saved
 from postwren.protocols.imap.response import Status, format_response
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.size import Exists, FlagList, Vanished, format_exists, format_vanished
@@ -22,7 +21,7 @@ from postwren.protocols.imap.view import View
 from postwren.server.imap.flagtext import SYSTEM, FlagTexts, ordered
 from postwren.terms import AccountId, MailboxId, ModSeq
 
-__all__ = ["Enabled", "Selected", "Update", "subtract"]
+__all__ = ["Enabled", "Selected", "Update"]
 
 MOST_RANGES: Final = 512
 """Changes that are kept apart; more are put together, so that a session that never asks stays small (A-46)."""
@@ -62,7 +61,6 @@ class Selected:
         "mailbox_id",
         "name",
         "rights",
-        "saved",
         "texts",
         "view",
         "wake",
@@ -78,7 +76,6 @@ class Selected:
         self.texts = texts
         self.is_read_only = is_read_only
         self.view = View(handle.uids, handle.count)
-        self.saved: list[tuple[int, int]] = []  # of SEARCH RETURN (SAVE), RFC 5182
         self.contexts: dict[str, Update] = {}  # by tag: searches that are kept up to date, RFC 5267
         self.wake: Callable[[], None] | None = None
         self._expunged: list[tuple[int, int]] = []
@@ -116,9 +113,11 @@ class Selected:
 
     def resolve(self, numbers: NumSet, is_uid: bool) -> list[tuple[int, int]] | None:
         """Ranges of UIDs that the view has; None where a sequence number does not exist (which is BAD)."""
-        if not is_uid and not isinstance(numbers, Saved) and not self.view.has(numbers):
-            return None
-        return self.view.resolve(numbers, is_uid, self.saved)
+        count = self.view.count
+        if not is_uid and not isinstance(numbers, Saved):
+            if not count or any(end > count and end != STAR for ends in numbers for end in ends):
+                return None
+        return self.view.resolve(numbers, is_uid=is_uid)
 
     def own(self, modseq: ModSeq) -> None:
         """This change of flags was ours and is told (or was not to be): its echo says nothing new."""
@@ -130,14 +129,14 @@ class Selected:
         """What the client does not know yet, rendered; b"" where it knows all."""
         snapshot = self.handle.snapshot
         view = self.view
-        if not (self._expunged or self._changed) and view.count >= len(snapshot):
+        if not (self._expunged or self._changed) and view.count == snapshot.count:
             self._own.clear()
             return b""
         pieces: list[bytes] = []
         if may_expunge and self._expunged:
             pieces += [update.news(is_before=True) for update in tuple(self.contexts.values())]
             pieces.append(self._tell_expunged(enabled))
-        known = view.last_uid
+        known = view.largest_uid
         pieces.append(self._tell_appended(snapshot))
         pieces.append(self._tell_changed(snapshot, known, enabled))
         pieces += [update.news(is_before=False) for update in tuple(self.contexts.values())]
@@ -145,36 +144,15 @@ class Selected:
 
     def _tell_expunged(self, enabled: Enabled) -> bytes:
         ranges, self._expunged = uidrange.union(self._expunged), []
-        if not (enabled.qresync or enabled.uidonly):
-            seqnums = self.view.expunge(ranges)
-            self._forget_saved(ranges)
-            return (b"* %d EXPUNGE\r\n" * len(seqnums)) % tuple(seqnums)
-        gone = [(lo, hi) for lo, hi in ranges if self.view.span(lo, hi)[0] < self.view.span(lo, hi)[1]]
-        if not gone:
-            return b""
         view = self.view
-        uids = [uid for lo, hi in gone for uid in view.uids[slice(*view.span(lo, hi))]]
-        view.expunge(gone)
-        self._forget_saved(gone)
-        return format_vanished(Vanished(tuple(uidrange.of(uids))), False)
-
-    def _forget_saved(self, ranges: UidRanges) -> None:
-        """RFC 5182 section 2.1: what is expunged leaves the saved result."""
-        if self.saved:
-            self.saved = subtract(self.saved, ranges)
+        uids = [uid for start, end in view.slices([*ranges]) for uid in view.array[start:end]]
+        seqnums = view.expunge(uids)
+        if enabled.qresync or enabled.uidonly:  # RFC 7162 section 3.2.10, RFC 9586 section 3.3
+            return format_vanished(Vanished(tuple(uidrange.of(uids))), False) if uids else b""
+        return (b"* %d EXPUNGE\r\n" * len(seqnums)) % tuple(seqnums)
 
     def _tell_appended(self, snapshot: Snapshot) -> bytes:
-        view, uids = self.view, snapshot.uids
-        first = bisect_right(uids, view.last_uid)
-        if first == len(uids):
-            if not self._expunged and view.uids is not uids:
-                view.share(uids, len(uids))
-            return b""
-        if self._expunged:
-            view.grow(uids[first:])
-        else:
-            view.share(uids, len(uids))
-        return format_exists(Exists(view.count), False)
+        return format_exists(Exists(self.view.count), False) if self.view.learn(snapshot.uids) else b""
 
     def _tell_changed(self, snapshot: Snapshot, known: int, enabled: Enabled) -> bytes:
         """Flags of messages up to UID `known`: of those behind it the client knows nothing yet."""
@@ -212,7 +190,7 @@ class Selected:
         return fresh + ((line + b")\r\n") * len(rows)) % values
 
     def _seqnums(self, snapshot: Snapshot, rows: Sequence[int], uids: Sequence[int]) -> Sequence[int]:
-        if self.view.uids is snapshot.uids:
+        if self.view.array is snapshot.uids:
             return [row + 1 for row in rows]
         return [seqnum for seqnum in map(self.view.seqnum, uids) if seqnum is not None]
 
@@ -240,24 +218,6 @@ class Selected:
     def flags(self) -> list[str]:
         """What FLAGS names."""
         return [*SYSTEM, *ordered(self._keywords)]
-
-
-def subtract(ranges: UidRanges, gone: UidRanges) -> list[tuple[int, int]]:
-    """Ranges without others; both ascending and disjoint."""
-    left: list[tuple[int, int]] = []
-    highs = [high for _, high in gone]
-    for low, high in ranges:
-        start = low
-        for at in range(bisect_left(highs, low), len(gone)):
-            cut_low, cut_high = gone[at]
-            if cut_low > high:
-                break
-            if cut_low > start:
-                left.append((start, cut_low - 1))
-            start = max(start, cut_high + 1)
-        if start <= high:
-            left.append((start, high))
-    return left
 
 
 def _covering(ranges: UidRanges) -> UidRanges:

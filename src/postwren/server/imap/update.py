@@ -42,7 +42,7 @@ class _Context:
         snapshot = selected.snapshot
         searching = Search(self._session.service.sources, snapshot.account_id, snapshot, self._query)
         searching.run(self._session.service.store.reader, lambda: False)
-        last = selected.view.last_uid
+        last = selected.view.largest_uid
         now = {snapshot.uids[row] for row in searching.rows() if snapshot.uids[row] <= last}
         gone = self._uids - now
         came = set() if is_before else now - self._uids
