@@ -240,13 +240,12 @@ def test_a04_no_login_without_tls() -> None:
 
 def test_a05_nothing_that_is_said_in_the_clear_counts() -> None:
     core = connected("STARTTLS", needs_tls=True)
-    lines = (
-        b'* LIST () "/" x\r\n* STATUS x (MESSAGES 1)\r\n* SEARCH 1\r\n* FLAGS ()\r\n* 1 EXISTS\r\n* 1 EXPUNGE\r\n* 1 FETCH (UID
-        3)\r\n' b"* OK [ALERT] send money\r\n* NO [REFERRAL imap://evil/] go\r\n+ hm\r\n* garbage\r\n* 1 FETCH (BODY[]
-        {20000}\r\n" + b"x" * 20000
-        + b")\r\n"
+    forged = (
+        b'* LIST () "/" x\r\n* STATUS x (MESSAGES 1)\r\n* SEARCH 1\r\n* FLAGS ()\r\n* 1 EXISTS\r\n* 1 EXPUNGE\r\n',
+        b"* 1 FETCH (UID 3)\r\n* OK [ALERT] send money\r\n* NO [REFERRAL imap://evil/] go\r\n+ hm\r\n* garbage\r\n",
+        b"* 1 FETCH (BODY[] {20000}\r\n" + b"x" * 20000 + b")\r\n",
     )
-    assert hear(core, lines) == []
+    assert hear(core, *forged) == []
     core.send(StartTls())
     hear(core, b"p1 OK go\r\n")
     core.tls_started()

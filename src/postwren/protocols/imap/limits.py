@@ -29,7 +29,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """What a client takes from a server (A-90). Octets, without CRLF. A search in a large mailbox is one line; messages stream."""
+    """What a client takes from a server (A-90). Octets, without CRLF. A search in a large mailbox is one line; messages
+    stream."""
 
     greeting_line: int = 65_536  # and every line before login
     line: int = 16 << 20
