@@ -5,7 +5,7 @@ Messages of APPEND and REPLACE stream: their size is the session's to judge, and
 
 from dataclasses import dataclass
 
-__all__ = ["Limits"]
+__all__ = ["ClientLimits", "Limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +25,17 @@ class Limits:
     depth: int = 32  # parentheses, NOT, OR, FUZZY
     items: int = 4_096  # of all lists of a command
     bad_commands: int = 3  # before login; the next one ends the connection (A-06)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What a client takes from a server (A-90). Octets, without CRLF. A search in a large mailbox is one line; messages
+    stream."""
+
+    greeting_line: int = 65_536  # and every line before login
+    line: int = 16 << 20
+    literal: int = 1 << 20  # of literals that are no part of a message
+    literals: int = 100_000  # of one response
+    response: int = 32 << 20  # in memory: lines and literals together
+    section: int = 16_384  # a larger part of a message comes in pieces
+    message: int = 1 << 32  # of one part of a message that comes in pieces

@@ -3,9 +3,10 @@
 `Fetched` is what a client reads and what tests write. A server renders what it is asked for in bulk; its small answers, changes
 of flags, are `format_fetch_flags`."""
 
+import contextlib
 import enum
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -26,6 +27,7 @@ __all__ = [
     "format_fetch_flags",
     "format_fetched",
     "parse_fetched",
+    "uid_of_head",
 ]
 
 
@@ -179,18 +181,41 @@ _LABEL_QUOTES: Final = re.compile(r'"([^"\\ ]*)"')
 
 def parse_fetched(reader: Reader, number: int, *, is_uidfetch: bool) -> Fetched:
     """msg-att, behind the word. Items that we do not know are left out."""
+    found: dict[str, Any] = {"uid": number} if is_uidfetch else {}
+    _parse_items(reader, found)
+    return Fetched(number, is_uidfetch, **found)
+
+
+def _parse_items(reader: Reader, found: dict[str, Any]) -> None:
     reader.space()
     reader.expect(b"(")
-    found: dict[str, Any] = {"uid": number} if is_uidfetch else {}
+    is_first = True
     while not reader.skip(b")"):
-        if reader.position and reader.text[reader.position - 1 : reader.position] != b"(":
+        if not is_first or not reader.is_strict:
             reader.space()
             if not reader.is_strict and reader.skip(b")"):
-                break
+                return
+        is_first = False
         match = reader.match(_NAME)
         reader.space()
         _parse_item(reader, match, found)
-    return Fetched(number, is_uidfetch, **found)
+
+
+_HEAD: Final = re.compile(rb"\*[ \t]+([0-9]{1,10})[ \t]+(UID)?FETCH", re.IGNORECASE)
+
+
+def uid_of_head(text: bytes, streamed: Mapping[int, int]) -> int | None:
+    """The UID in a FETCH whose end has not come yet; read by the grammar, so that a message's text cannot pretend to be one."""
+    match = _HEAD.match(text)
+    if match is None:
+        return None
+    if match[2]:
+        return int(match[1])
+    found: dict[str, Any] = {}
+    with contextlib.suppress(Unparsable, UnicodeDecodeError, OverflowError):
+        _parse_items(Reader(text, match.end(), streamed=streamed), found)
+    uid: int | None = found.get("uid")
+    return uid
 
 
 def _parse_item(reader: Reader, match: "re.Match[bytes]", found: dict[str, Any]) -> None:
