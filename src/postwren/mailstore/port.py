@@ -132,6 +132,12 @@ class Transaction(Reader, Protocol):
     ) -> None: ...
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None: ...
     def insert_expunged(self, rows: Sequence[Expunged]) -> None: ...
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        """The entries in these ranges become tombstones of this ModSeq, all in one step: a recoverable one keeps its entry's
+        reference to the email. Returns (uid, flag set, size) of what went, ascending."""
+
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         """End the recovery term of up to `limit` tombstones older than `before` (seconds since 1970): their email_id becomes
         None and their references end. Returns how many."""

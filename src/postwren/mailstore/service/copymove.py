@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Entry, Mailbox
 from postwren.mailstore.port import Transaction, UidRanges, Unit
+from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.lookup import owner_and_mailbox
-from postwren.mailstore.service.placement import Arrival, check_quota, entomb, put_in, take_out, uidl_of
+from postwren.mailstore.service.placement import Arrival, check_quota, put_in, take_out, uidl_of
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = ["Transferred", "copy", "move", "move_entries"]
@@ -71,8 +72,7 @@ def move_entries(
 ) -> list[Uid]:
     """The rows of a move, under a ModSeq that the caller took; returns the new UIDs."""
     arrivals = [Arrival(e.email_id, e.flagset_id, e.internaldate, e.size, uidl_of(source, e)) for e in entries]
-    take_out(tx, source, entries, modseq)
-    entomb(tx, entries, modseq, now, recoverable=False)
+    take_out(tx, source, uidrange.of([entry.uid for entry in entries]), modseq, now, recoverable=False)
     destination = _mailbox(tx, source.account_id, destination_id)  # read here: it may be the source's new row
     return put_in(tx, destination, arrivals, now, modseq)
 

@@ -4,17 +4,18 @@ Both write the mailbox's row with its counters and record the changes; the accou
 the ModSeq from it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from postwren.mailstore.errors import OverQuota
 from postwren.mailstore.model import Account, Change, ChangeKind, Entry, Expunged, Mailbox
-from postwren.mailstore.port import Transaction
+from postwren.mailstore.port import Transaction, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.flags import DELETED, SEEN, FlagSets
 from postwren.terms import EmailId, FlagSetId, ModSeq, Uid
 
-__all__ = ["Arrival", "check_quota", "entomb", "put_in", "take_out", "uidl_of"]
+__all__ = ["Arrival", "check_quota", "put_in", "take_out", "uidl_of"]
 
 
 class Arrival(NamedTuple):
@@ -58,44 +59,31 @@ def put_in(tx: Transaction, mailbox: Mailbox, arrivals: Sequence[Arrival], now: 
     return uids
 
 
-def take_out(tx: Transaction, mailbox: Mailbox, entries: Sequence[Entry], modseq: ModSeq) -> Mailbox:
-    """Delete these entries of the mailbox; returns its new row. Tombstones are the caller's (`entomb`)."""
+def take_out(
+    tx: Transaction, mailbox: Mailbox, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+) -> tuple[list[Uid], int]:
+    """Take the entries in these ranges out of the mailbox and leave tombstones; a recoverable one keeps the entry's reference
+    to its email. Returns which went, ascending, and their octets. Where none is there, nothing happens."""
     account_id, mailbox_id = mailbox.account_id, mailbox.mailbox_id
+    gone = tx.bury_entries(account_id, mailbox_id, uids, modseq, now, recoverable=recoverable)
+    if not gone:
+        return [], 0
+    uids_gone = [uid for uid, _, _ in gone]
+    size = sum(size for _, _, size in gone)
     flagsets = FlagSets(tx, account_id)
-    ranges = uidrange.of([entry.uid for entry in entries])
-    tx.delete_entries(account_id, mailbox_id, ranges)
-    after = mailbox._replace(
-        highestmodseq=modseq,
-        messages=mailbox.messages - len(entries),
-        unseen=mailbox.unseen - sum(SEEN not in flagsets[entry.flagset_id] for entry in entries),
-        deleted=mailbox.deleted - sum(DELETED in flagsets[entry.flagset_id] for entry in entries),
-        size=mailbox.size - sum(entry.size for entry in entries),
+    counts = Counter(flagset_id for _, flagset_id, _ in gone)
+    tx.update_mailbox(
+        mailbox._replace(
+            highestmodseq=modseq,
+            messages=mailbox.messages - len(gone),
+            unseen=mailbox.unseen - sum(count for flagset_id, count in counts.items() if SEEN not in flagsets[flagset_id]),
+            deleted=mailbox.deleted - sum(count for flagset_id, count in counts.items() if DELETED in flagsets[flagset_id]),
+            size=mailbox.size - size,
+        )
     )
-    tx.update_mailbox(after)
+    ranges = uidrange.of(uids_gone)
     tx.insert_changes([Change(account_id, modseq, ChangeKind.EXPUNGED, mailbox_id, lo, hi) for lo, hi in ranges])
-    return after
-
-
-def entomb(tx: Transaction, entries: Sequence[Entry], modseq: ModSeq, now: int, *, recoverable: bool) -> None:
-    """Leave tombstones. A recoverable one keeps the entry's reference to its email."""
-    tx.insert_expunged(
-        [
-            Expunged(
-                entry.account_id,
-                entry.mailbox_id,
-                entry.uid,
-                modseq,
-                now,
-                entry.email_id if recoverable else None,
-                entry.flagset_id,
-                entry.internaldate,
-                entry.savedate,
-                entry.size,
-                entry.uidl,
-            )
-            for entry in entries
-        ]
-    )
+    return uids_gone, size
 
 
 def uidl_of(mailbox: Mailbox, row: Entry | Expunged) -> str:

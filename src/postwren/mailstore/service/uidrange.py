@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+from postwren.mailstore.model import Mailbox
+from postwren.mailstore.port import UidRanges
 from postwren.terms import Uid
 
-__all__ = ["of"]
+__all__ = ["all_of", "of"]
 
 
 def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
@@ -20,3 +22,8 @@ def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
     if first >= 0:
         ranges.append((Uid(first), Uid(last)))
     return ranges
+
+
+def all_of(mailbox: Mailbox) -> UidRanges:
+    """Every UID that the mailbox has given so far."""
+    return [(1, mailbox.uidnext - 1)] if mailbox.uidnext > 1 else []

@@ -168,10 +168,12 @@ class ServerConnection:
         if line is TOO_LONG:
             return self._reject(Fault.TOO_LONG)
         command = parse_command(line)
+        if isinstance(command, Fault):
+            return self._drop(Fault.FOREIGN) if self._is_first and FOREIGN.match(line) else self._reject(command)
         kind = type(command)
         after = self._commands.get(kind)
         if after is None:
-            return self._refuse(command, line)
+            return self._reject(Fault.TOO_LONG if len(line) >= self._limits.command_line else Fault.NOT_NOW)
         if self.state is not _TRANSACTION:
             if len(line) >= self._limits.command_line and kind is not Auth:
                 return self._reject(Fault.TOO_LONG)
@@ -190,12 +192,6 @@ class ServerConnection:
         if self._after is not None:
             raise LocalProtocolError("the last command has no answer")
         return self._drop(Fault.BEHIND_STLS) if len(self._buffer) else self._end_of_data()
-
-    def _refuse(self, command: Command | Fault, line: bytes) -> Event:
-        """A line that was no command, or not one for now."""
-        if isinstance(command, Fault):
-            return self._drop(Fault.FOREIGN) if self._is_first and FOREIGN.match(line) else self._reject(command)
-        return self._reject(Fault.TOO_LONG if len(line) >= self._limits.command_line else Fault.NOT_NOW)
 
     def _end_of_data(self) -> Event | Literal[NeedData.NEED_DATA]:
         if not self._ended:

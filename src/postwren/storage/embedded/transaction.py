@@ -24,6 +24,12 @@ _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
+_ENTRIES_BETWEEN: Final = "FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4"
+_BURY: Final = (
+    "INSERT INTO expunged SELECT account_id, mailbox_id, uid, ?5, ?6, CASE WHEN ?7 THEN email_id END, flagset_id, internaldate,"
+    f" savedate, size, uidl {_ENTRIES_BETWEEN}"
+)
+_TAKE_OUT: Final = f"DELETE {_ENTRIES_BETWEEN} RETURNING uid, flagset_id, size"
 
 
 class EmbeddedTransaction(EmbeddedReader):
@@ -211,6 +217,14 @@ class EmbeddedTransaction(EmbeddedReader):
 
     def insert_expunged(self, rows: Sequence[Expunged]) -> None:
         self._insert_rows("expunged", rows)
+
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        # two statements a range, as one over `json_each` would read the table from end to end to delete from it
+        self._connection.executemany(_BURY, [(account_id, mailbox_id, lo, hi, modseq, now, recoverable) for lo, hi in uids])
+        gone = self._connection.executemany(_TAKE_OUT, [(account_id, mailbox_id, lo, hi) for lo, hi in uids])
+        return sorted(gone)
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         sql = (

@@ -340,6 +340,14 @@ class MemoryTransaction(MemoryReader):
         for row in rows:
             self._insert(self._of(row.account_id).expunged[row.mailbox_id], row.uid, row)
 
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        entries = self.entries(account_id, mailbox_id, uids)
+        self.delete_entries(account_id, mailbox_id, uids)
+        self.insert_expunged([_tombstone(entry, modseq, now, recoverable) for entry in entries])
+        return [(entry.uid, entry.flagset_id, entry.size) for entry in entries]
+
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         ended = [row for row in self.expunged(account_id) if row.expunged < before][:limit]
         self.add_references(account_id, [(EmailId(row.email_id or 0), -1) for row in ended])
@@ -371,6 +379,12 @@ class MemoryTransaction(MemoryReader):
             log.append(change)
             self._journal.append(log.pop)
         self.changed.extend(changes)
+
+
+def _tombstone(entry: Entry, modseq: ModSeq, now: int, recoverable: bool) -> Expunged:
+    email_id = entry.email_id if recoverable else None
+    key = entry.account_id, entry.mailbox_id, entry.uid
+    return Expunged(*key, modseq, now, email_id, entry.flagset_id, entry.internaldate, entry.savedate, entry.size, entry.uidl)
 
 
 def _within(rows: dict[Uid, V], uids: UidRanges | None) -> list[Uid]:
