@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from postwren.mailstore.model import Mailbox
+from postwren.mailstore.port import UidRanges
 from postwren.terms import Uid
 
-__all__ = ["of", "union"]
+__all__ = ["all_of", "of", "of_ascending", "uids_of", "union"]
 
 
 def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
@@ -22,6 +24,13 @@ def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
     return ranges
 
 
+def of_ascending(uids: Sequence[int]) -> list[tuple[Uid, Uid]]:
+    """The ranges of UIDs that ascend."""
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        return [(Uid(uids[0]), Uid(uids[-1]))]
+    return of(uids)
+
+
 def union(ranges: Sequence[tuple[int, int]]) -> list[tuple[Uid, Uid]]:
     """The UIDs of these ranges, which may come in any order and overlap."""
     if len(ranges) == 1:
@@ -33,3 +42,13 @@ def union(ranges: Sequence[tuple[int, int]]) -> list[tuple[Uid, Uid]]:
         else:
             merged.append((Uid(lo), Uid(hi)))
     return merged
+
+
+def all_of(mailbox: Mailbox) -> UidRanges:
+    """Every UID that the mailbox has given so far."""
+    return [(1, mailbox.uidnext - 1)] if mailbox.uidnext > 1 else []
+
+
+def uids_of(ranges: UidRanges) -> list[Uid]:
+    """All UIDs of these ranges, one by one."""
+    return [Uid(uid) for lo, hi in ranges for uid in range(lo, hi + 1)]
