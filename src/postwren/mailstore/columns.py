@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import compress
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 __all__ = ["Columns", "FlagColumns"]
 
@@ -28,6 +28,16 @@ class FlagColumns(NamedTuple):
 class Columns:
     """All that is asked of thousands of entries at once."""
 
+    TYPES: ClassVar[dict[str, str]] = {
+        "uid": "I",
+        "email_id": "Q",
+        "flagset_id": "I",
+        "modseq": "Q",
+        "internaldate": "q",
+        "savedate": "q",
+        "size": "Q",
+    }
+    """The columns by the names of `Entry`, with their arrays' type codes."""
     __slots__ = ("email_ids", "flagset_ids", "internaldates", "modseqs", "savedates", "sizes", "uids")
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ group commit, and either happens whole or (when it raises) not at all. It must n
 read a clock. What it writes is published to subscribers after the commit, in commit order, and before `done` is called.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeAlias, TypeVar
@@ -84,6 +85,11 @@ class Reader(Protocol):
     def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
         """All entries above this UID, as columns: for a whole mailbox, whatever its size."""
 
+    def pick(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None, names: Sequence[str]
+    ) -> "list[array[int]]":
+        """Some columns of `Columns.TYPES` of the entries in these ranges (None is all), ascending by UID."""
+
     def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
         """The flags of the entries in these ranges."""
 
@@ -141,15 +147,25 @@ class Transaction(Reader, Protocol):
         """Change reference counts by these amounts; an email that reaches 0 is gone with the unit's commit."""
 
     def insert_entries(self, entries: Sequence[Entry]) -> None: ...
-    def set_flagsets(
-        self,
-        account_id: AccountId,
-        mailbox_id: MailboxId,
-        rows: Sequence[tuple[Uid, FlagSetId]],
-        modseq: ModSeq,
-    ) -> None: ...
+    def set_flagset(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_id: FlagSetId, modseq: ModSeq
+    ) -> None:
+        """Give the entries in these ranges this set."""
+
+    def copy_entries(
+        self, source: Mailbox, uids: UidRanges, destination_id: MailboxId, first: Uid, now: int, modseq: ModSeq, *, is_move: bool
+    ) -> None:
+        """New entries for the same emails in a mailbox of the same account, with UIDs from `first` on. Every UID of the ranges
+        is there. A move keeps POP3's unique-id. References are the caller's."""
+
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None: ...
     def insert_expunged(self, rows: Sequence[Expunged]) -> None: ...
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        """The entries in these ranges become tombstones of this ModSeq, all in one step: a recoverable one keeps its entry's
+        reference to the email. Returns (uid, flag set, size) of what went, ascending."""
+
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         """End the recovery term of up to `limit` tombstones older than `before` (seconds since 1970): their email_id becomes
         None and their references end. Returns how many."""

@@ -382,41 +382,47 @@ class Link(asyncio.Protocol):
         try:
             if self._outflow.later is not None and not self._outflow.is_full:
                 self._pull()
+            session, core = self._session, self._session.core
             try:
-                self._hand_out(self._session, self._session.core)
+                self._hand_out(session, core)
+            except (BodyFailed, TlsFault) as fault:
+                self._cannot_write(fault)
             except Exception as error:
                 self._fail(error)
-            self._collect(self._session.core)
+            self._collect(core)
             if not self._outflow.is_full:
                 self._write_now()
-            self._settle(self._session)
+            self._settle(session)
         finally:
             self._is_pumping = False
 
     def _hand_out(self, session: Session, core: Core) -> None:
         """The loop of every connection: each line here is paid for by every command."""
-        count = 0
+        if self._is_negotiating():
+            return
+        left = EVENTS_AT_ONCE
         outflow = self._outflow
-        while not (self._waits or self._wants_close or outflow.is_full or outflow.later is not None or self._is_negotiating()):
-            if count == EVENTS_AT_ONCE:
+        while not (self._waits or self._wants_close or outflow.is_full or outflow.later is not None):
+            if not left:
                 self._yield()
                 return
             event = NEED_DATA if self._is_hungry else core.next_event()
             if event is NEED_DATA:
-                if self._feed(core):
+                if (self._held is not None or self._eof is True) and self._feed(core):
                     continue
                 self._is_hungry = True
-                if not self._wants_tls:
-                    return
-                # Only now: whatever came in the clear behind STARTTLS was the core's to judge, and it had its say (A-01).
-                self._start_tls(core)
-                continue
-            count += 1
+                if self._wants_tls:
+                    # Only now: whatever came in the clear behind STARTTLS was the core's to judge, and it had its say (A-01).
+                    self._start_tls(core)
+                return
+            left -= 1
             self._events += 1
             handled = session.handle(event)
             if handled is not None:
                 self._wait_for(handled)
-            self._collect(core)
+            outputs = core.data_to_send()
+            if outputs:
+                outflow.collect(outputs)
 
     def _feed(self, core: Core) -> bool:
         """Give the core what is held, or the end of the stream; False when there is neither."""

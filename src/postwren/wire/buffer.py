@@ -50,6 +50,14 @@ class ReceiveBuffer:
         before the next line is cut, and reported once.
         """
         end = self._data.find(b"\n", self._searched)
+        if end < 0 or self._skipping:
+            return self._part_of_line(end, limit)
+        start = self._start
+        self._start = self._searched = end + 1
+        return TOO_LONG if end - start > limit else self._data[start:end]
+
+    def _part_of_line(self, end: int, limit: int) -> bytes | TooLong | None:
+        """A line that is not whole yet, or was given up: `end` is where its LF is, or negative."""
         if self._skipping:
             if end < 0:
                 self.clear()
@@ -57,18 +65,12 @@ class ReceiveBuffer:
             self._skipping = False
             self._consume_to(end + 1)
             return self.line(limit)
-        if end < 0:
-            self._searched = len(self._data)
-            if len(self) <= limit:
-                return None
-            self._skipping = True
-            self.clear()
-            return TOO_LONG
-        start = self._start
-        self._consume_to(end + 1)
-        if end - start > limit:
-            return TOO_LONG
-        return self._data[start:end]
+        self._searched = len(self._data)
+        if len(self) <= limit:
+            return None
+        self._skipping = True
+        self.clear()
+        return TOO_LONG
 
     def take(self, limit: int) -> bytes:
         """Cut at most `limit` octets (b"" when there are none)."""

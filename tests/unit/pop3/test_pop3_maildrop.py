@@ -137,7 +137,7 @@ def test_a_damaged_message_is_an_error_in_the_protocol() -> None:
             await world.message(body)
         link = await world.logged_in()
         drop = link.session._maildrop.view.drop  # type: ignore[attr-defined]
-        drop._crcs = (drop._crcs[0], 0, drop._crcs[2])
+        drop.crcs = (drop.crcs[0], 0, drop.crcs[2])
         damaged = "-ERR [SYS/PERM] the message is damaged in the store"
         answers = await say(link, "RETR 2", "TOP 2 0", "RETR 3")
         assert answers[:4] == [damaged, damaged, "+OK", "Subject: 2"]
@@ -150,7 +150,7 @@ def test_a_large_damaged_message_never_looks_whole(open_each_store: OpenStore) -
         await world.message(b"x" * 300_000)
         link = await world.logged_in()
         drop = link.session._maildrop.view.drop  # type: ignore[attr-defined]
-        drop._crcs = (0,)
+        drop.crcs = (0,)
         core = link.session.core
         core.receive_data(b"RETR 1\r\n")
         link.session.handle(core.next_event())
@@ -193,7 +193,7 @@ def test_a_message_whose_octets_were_moved_is_found_again() -> None:
             await world.message(body)
         link = await world.logged_in()
         drop = link.session._maildrop.view.drop  # type: ignore[attr-defined]
-        drop._segments = (77, 77, 77)
+        drop.segments = (77, 77, 77)
         store.gone = frozenset({77})
         answers = await say(link, "RETR 1", "RETR 2", "TOP 3 0", "RETR 3")
         assert [line for line in answers if line.startswith(("Subject", "-ERR"))] == [

@@ -5,12 +5,13 @@ Octets and references stay until the recovery term ends (`housekeeping`): a tomb
 
 from dataclasses import dataclass
 
-from postwren.mailstore.model import Entry
+from postwren.mailstore.model import Mailbox
 from postwren.mailstore.port import Transaction, UidRanges, Unit
+from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.flags import DELETED, FlagSets
 from postwren.mailstore.service.lookup import owner_and_mailbox
-from postwren.mailstore.service.placement import entomb, take_out
-from postwren.terms import AccountId, MailboxId, ModSeq, Uid
+from postwren.mailstore.service.placement import take_out
+from postwren.terms import AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = ["ExpungeOutcome", "expunge"]
 
@@ -30,18 +31,22 @@ def expunge(
 
     def unit(tx: Transaction) -> ExpungeOutcome:
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)
-        entries: list[Entry] = []
-        if mailbox.deleted if only_deleted else mailbox.messages:
-            entries = tx.entries(account_id, mailbox_id, uids)
-        if only_deleted:
-            flagsets = FlagSets(tx, account_id)
-            entries = [entry for entry in entries if DELETED in flagsets[entry.flagset_id]]
-        if not entries:
-            return ExpungeOutcome([], mailbox.highestmodseq)
+        ranges = _deleted_in(tx, mailbox, uids) if only_deleted else uidrange.all_of(mailbox) if uids is None else uids
         modseq = ModSeq(account.modseq + 1)
-        take_out(tx, mailbox, entries, modseq)
-        entomb(tx, entries, modseq, now, recoverable=True)
-        tx.update_account(account._replace(modseq=modseq, used=account.used - sum(entry.size for entry in entries)))
-        return ExpungeOutcome([entry.uid for entry in entries], modseq)
+        gone, size = take_out(tx, mailbox, ranges, modseq, now, recoverable=True)
+        if not gone:
+            return ExpungeOutcome([], mailbox.highestmodseq)
+        tx.update_account(account._replace(modseq=modseq, used=account.used - size))
+        return ExpungeOutcome(gone, modseq)
 
     return unit
+
+
+def _deleted_in(tx: Transaction, mailbox: Mailbox, uids: UidRanges | None) -> UidRanges:
+    """What has \\Deleted in these ranges."""
+    if not mailbox.deleted:
+        return []
+    flagsets = FlagSets(tx, mailbox.account_id)
+    found, flagset_ids = tx.pick(mailbox.account_id, mailbox.mailbox_id, uids, ("uid", "flagset_id"))
+    deleted = {flagset_id for flagset_id in set(flagset_ids) if DELETED in flagsets[FlagSetId(flagset_id)]}
+    return uidrange.of_ascending([uid for uid, flagset_id in zip(found, flagset_ids, strict=True) if flagset_id in deleted])

@@ -3,10 +3,11 @@ back, so that two sessions that each add one both succeed (D-38)."""
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from postwren.mailstore.columns import FlagColumns
 from postwren.mailstore.model import Change, ChangeKind, Mailbox
 from postwren.mailstore.port import Reader, Transaction, UidRanges, Unit
 from postwren.mailstore.service import uidrange
@@ -30,12 +31,17 @@ class FlagAction(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class FlagsChanged:
-    """`rows` that changed, with their new sets, ascending; `modified` are UIDs that UNCHANGEDSINCE kept from it; `modseq`
-    is the mailbox's highest now, and that of every changed row."""
+    """`changed`: new sets, each with the UIDs that have it now and had another before; `modified` are UIDs that UNCHANGEDSINCE
+    kept from it; `modseq` is the mailbox's highest now, and that of every changed entry."""
 
-    rows: list[tuple[Uid, FlagSetId]]
+    changed: list[tuple[FlagSetId, UidRanges]]
     modified: list[Uid]
     modseq: ModSeq
+
+    @property
+    def rows(self) -> list[tuple[Uid, FlagSetId]]:
+        """Each changed entry with its new set, ascending."""
+        return sorted([(Uid(uid), flagset_id) for flagset_id, ranges in self.changed for uid in uidrange.uids_of(ranges)])
 
 
 def normal(flags: Iterable[str]) -> frozenset[str]:
@@ -73,32 +79,39 @@ def change_flags(
     def unit(tx: Transaction) -> FlagsChanged:
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)
         flagsets = FlagSets(tx, account_id)
-        becomes: dict[FlagSetId, FlagSetId] = {}  # worked out once a set, not once an entry
-        rows: list[tuple[Uid, FlagSetId]] = []
+        columns = tx.flag_columns(account_id, mailbox_id, uids)
         modified: list[Uid] = []
-        moves: Counter[tuple[FlagSetId, FlagSetId]] = Counter()
-        for entry in tx.entries(account_id, mailbox_id, uids):
-            if unchanged_since is not None and entry.modseq > unchanged_since:
-                modified.append(entry.uid)
-                continue
-            old = entry.flagset_id
-            new = becomes.get(old)
-            if new is None:
-                new = becomes[old] = tx.flagset_id(account_id, _changed(flagsets[old], action, given))
-            if new != old:
-                rows.append((entry.uid, new))
-                moves[old, new] += 1
-        if not rows:
-            return FlagsChanged([], modified, mailbox.highestmodseq)
+        if unchanged_since is not None:
+            modified = [Uid(uid) for uid, modseq in zip(columns.uids, columns.modseqs, strict=True) if modseq > unchanged_since]
         modseq = ModSeq(account.modseq + 1)
-        tx.set_flagsets(account_id, mailbox_id, rows, modseq)
+        moves: Counter[tuple[FlagSetId, FlagSetId]] = Counter()
+        changed: list[tuple[FlagSetId, UidRanges]] = []
+        for old, mine in _by_set(columns, frozenset(modified)).items():
+            new = tx.flagset_id(account_id, _changed(flagsets[old], action, given))
+            if new != old and mine:
+                ranges = uidrange.of_ascending(mine)
+                tx.set_flagset(account_id, mailbox_id, ranges, new, modseq)
+                changed.append((new, ranges))
+                moves[old, new] += len(mine)
+        if not changed:
+            return FlagsChanged([], modified, mailbox.highestmodseq)
         tx.update_mailbox(_recounted(mailbox, moves, flagsets, modseq))
         tx.update_account(account._replace(modseq=modseq))
-        ranges = uidrange.of([uid for uid, _ in rows])
-        tx.insert_changes([Change(account_id, modseq, ChangeKind.FLAGS, mailbox_id, lo, hi) for lo, hi in ranges])
-        return FlagsChanged(rows, modified, modseq)
+        every = uidrange.union([each for _, ranges in changed for each in ranges])
+        tx.insert_changes([Change(account_id, modseq, ChangeKind.FLAGS, mailbox_id, lo, hi) for lo, hi in every])
+        return FlagsChanged(changed, modified, modseq)
 
     return unit
+
+
+def _by_set(columns: FlagColumns, left_out: frozenset[int]) -> dict[FlagSetId, Sequence[int]]:
+    """UIDs by the set that they have; ten thousand entries share a few."""
+    if len(sets := set(columns.flagset_ids)) == 1 and not left_out:
+        return {FlagSetId(sets.pop()): columns.uids}
+    found: dict[int, list[int]] = {flagset_id: [] for flagset_id in sets}
+    for uid, flagset_id in zip(columns.uids, columns.flagset_ids, strict=True):
+        found[flagset_id].append(uid)
+    return {FlagSetId(flagset_id): [uid for uid in uids if uid not in left_out] for flagset_id, uids in found.items()}
 
 
 def _by_lower(flags: Iterable[str]) -> dict[str, str]:

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from postwren.mailstore.errors import MailboxExists, MailboxNameInvalid, SpecialUseTaken
 from postwren.mailstore.model import Account, Change, ChangeKind, Mailbox
 from postwren.mailstore.port import Transaction, Unit
+from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.copymove import move_entries
 from postwren.mailstore.service.lookup import owner, owner_and_mailbox
 from postwren.mailstore.service.mailboxname import canonical, is_inferior, superiors
-from postwren.mailstore.service.placement import entomb, take_out
+from postwren.mailstore.service.placement import take_out
 from postwren.terms import INBOX, AccountId, MailboxId, ModSeq, SpecialUse, Uid, UidValidity
 
 __all__ = ["create_mailbox", "delete_mailbox", "rename_mailbox", "set_special_use", "subscribe"]
@@ -46,9 +47,7 @@ def delete_mailbox(account_id: AccountId, mailbox_id: MailboxId, now: int) -> Un
         modseq = ModSeq(account.modseq + 1)
         used = account.used
         if mailbox.messages:
-            entries = tx.entries(account_id, mailbox_id)
-            take_out(tx, mailbox, entries, modseq)
-            entomb(tx, entries, modseq, now, recoverable=True)
+            take_out(tx, mailbox, uidrange.all_of(mailbox), modseq, now, recoverable=True)
             used -= mailbox.size
         tx.delete_mailbox(account_id, mailbox_id)
         tx.update_account(account._replace(modseq=modseq, used=used))
@@ -72,9 +71,7 @@ def rename_mailbox(account_id: AccountId, mailbox_id: MailboxId, name: str, now:
         account = _create_superiors(tx, account, name, now)
         if mailbox.name == INBOX:
             account, renamed = _create_one(tx, account, name, now, None)
-            entries = tx.entries(account_id, mailbox_id)
-            if entries:
-                move_entries(tx, mailbox, entries, renamed.mailbox_id, now, account.modseq)
+            move_entries(tx, mailbox, None, renamed.mailbox_id, now, account.modseq)
         else:
             _rename_all(tx, mailbox, name, account.modseq)
         tx.update_account(account)

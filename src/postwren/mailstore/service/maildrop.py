@@ -22,13 +22,13 @@ class Maildrop:
     """The messages of one session, numbered from 0 here (POP3 counts from 1)."""
 
     __slots__ = (
-        "_crcs",
-        "_offsets",
-        "_segments",
         "_uidls",
         "account_id",
+        "crcs",
         "dot_lines",
         "mailbox_id",
+        "offsets",
+        "segments",
         "sizes",
         "total_size",
         "uids",
@@ -43,12 +43,12 @@ class Maildrop:
         self.uids: tuple[Uid, ...]
         self.sizes: tuple[int, ...]
         self._uidls: tuple[str | None, ...]
-        self._segments: tuple[int, ...]
-        self._offsets: tuple[int, ...]
-        self._crcs: tuple[int, ...]
+        self.segments: tuple[int, ...]
+        self.offsets: tuple[int, ...]
+        self.crcs: tuple[int, ...]
         self.dot_lines: tuple[bool, ...]
         columns: Iterable[Any] = zip(*rows, strict=True) if rows else ((),) * 7
-        self.uids, self.sizes, self._uidls, self._segments, self._offsets, self._crcs, self.dot_lines = columns
+        self.uids, self.sizes, self._uidls, self.segments, self.offsets, self.crcs, self.dot_lines = columns
         self.total_size = sum(self.sizes)
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Maildrop:
 
     def body(self, index: int) -> BodyRef:
         """Where the octets are."""
-        return BodyRef(self._segments[index], self._offsets[index], self.sizes[index], self._crcs[index])
+        return BodyRef(self.segments[index], self.offsets[index], self.sizes[index], self.crcs[index])
 
     def uidl(self, index: int) -> str:
         """The unique-id (RFC 1939 section 7)."""

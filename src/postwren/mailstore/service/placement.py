@@ -4,17 +4,18 @@ Both write the mailbox's row with its counters and record the changes; the accou
 the ModSeq from it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from postwren.mailstore.errors import OverQuota
 from postwren.mailstore.model import Account, Change, ChangeKind, Entry, Expunged, Mailbox
-from postwren.mailstore.port import Transaction
+from postwren.mailstore.port import Transaction, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.flags import DELETED, SEEN, FlagSets
 from postwren.terms import EmailId, FlagSetId, ModSeq, Uid
 
-__all__ = ["Arrival", "check_quota", "entomb", "put_in", "take_out", "uidl_of"]
+__all__ = ["Arrival", "check_quota", "count_in", "put_in", "take_out", "uidl_of"]
 
 
 class Arrival(NamedTuple):
@@ -36,66 +37,67 @@ def check_quota(account: Account, more: int) -> None:
 def put_in(tx: Transaction, mailbox: Mailbox, arrivals: Sequence[Arrival], now: int, modseq: ModSeq) -> list[Uid]:
     """Add entries; they get UIDs in this order (D-33)."""
     account_id, mailbox_id, first = mailbox.account_id, mailbox.mailbox_id, mailbox.uidnext
-    flagsets = FlagSets(tx, account_id)
-    uids = [Uid(first + i) for i in range(len(arrivals))]
     tx.insert_entries(
         [
-            Entry(account_id, mailbox_id, uid, email_id, flagset_id, internaldate, now, modseq, modseq, size, uidl)
-            for uid, (email_id, flagset_id, internaldate, size, uidl) in zip(uids, arrivals, strict=True)
+            Entry(account_id, mailbox_id, Uid(uid), email_id, flagset_id, internaldate, now, modseq, modseq, size, uidl)
+            for uid, (email_id, flagset_id, internaldate, size, uidl) in enumerate(arrivals, first)
         ]
     )
+    counts = Counter(arrival.flagset_id for arrival in arrivals)
+    return count_in(tx, mailbox, counts, sum(arrival.size for arrival in arrivals), modseq)
+
+
+def count_in(tx: Transaction, mailbox: Mailbox, counts: Counter[FlagSetId], size: int, modseq: ModSeq) -> list[Uid]:
+    """The mailbox's row and the change for entries that were added from `uidnext` on, counted by set; returns their UIDs."""
+    messages, unseen, deleted = _tally(tx, mailbox, counts)
+    end = mailbox.uidnext + messages
     tx.update_mailbox(
         mailbox._replace(
-            uidnext=Uid(first + len(arrivals)),
+            uidnext=Uid(end),
             highestmodseq=modseq,
-            messages=mailbox.messages + len(arrivals),
-            unseen=mailbox.unseen + sum(SEEN not in flagsets[arrival.flagset_id] for arrival in arrivals),
-            deleted=mailbox.deleted + sum(DELETED in flagsets[arrival.flagset_id] for arrival in arrivals),
-            size=mailbox.size + sum(arrival.size for arrival in arrivals),
+            messages=mailbox.messages + messages,
+            unseen=mailbox.unseen + unseen,
+            deleted=mailbox.deleted + deleted,
+            size=mailbox.size + size,
         )
     )
-    tx.insert_changes([Change(account_id, modseq, ChangeKind.APPENDED, mailbox_id, uids[0], uids[-1])])
-    return uids
+    change = Change(mailbox.account_id, modseq, ChangeKind.APPENDED, mailbox.mailbox_id, mailbox.uidnext, Uid(end - 1))
+    tx.insert_changes([change])
+    return [Uid(uid) for uid in range(mailbox.uidnext, end)]
 
 
-def take_out(tx: Transaction, mailbox: Mailbox, entries: Sequence[Entry], modseq: ModSeq) -> Mailbox:
-    """Delete these entries of the mailbox; returns its new row. Tombstones are the caller's (`entomb`)."""
+def _tally(tx: Transaction, mailbox: Mailbox, counts: Counter[FlagSetId]) -> tuple[int, int, int]:
+    """Entries, unseen ones and those with \\Deleted, from counts by set."""
+    flagsets = FlagSets(tx, mailbox.account_id)
+    unseen = sum(count for flagset_id, count in counts.items() if SEEN not in flagsets[flagset_id])
+    deleted = sum(count for flagset_id, count in counts.items() if DELETED in flagsets[flagset_id])
+    return sum(counts.values()), unseen, deleted
+
+
+def take_out(
+    tx: Transaction, mailbox: Mailbox, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+) -> tuple[list[Uid], int]:
+    """Take the entries in these ranges out of the mailbox and leave tombstones; a recoverable one keeps the entry's reference
+    to its email. Returns which went, ascending, and their octets. Where none is there, nothing happens."""
     account_id, mailbox_id = mailbox.account_id, mailbox.mailbox_id
-    flagsets = FlagSets(tx, account_id)
-    ranges = uidrange.of([entry.uid for entry in entries])
-    tx.delete_entries(account_id, mailbox_id, ranges)
-    after = mailbox._replace(
-        highestmodseq=modseq,
-        messages=mailbox.messages - len(entries),
-        unseen=mailbox.unseen - sum(SEEN not in flagsets[entry.flagset_id] for entry in entries),
-        deleted=mailbox.deleted - sum(DELETED in flagsets[entry.flagset_id] for entry in entries),
-        size=mailbox.size - sum(entry.size for entry in entries),
+    gone = tx.bury_entries(account_id, mailbox_id, uids, modseq, now, recoverable=recoverable)
+    if not gone:
+        return [], 0
+    uids_gone = [uid for uid, _, _ in gone]
+    size = sum(size for _, _, size in gone)
+    messages, unseen, deleted = _tally(tx, mailbox, Counter(flagset_id for _, flagset_id, _ in gone))
+    tx.update_mailbox(
+        mailbox._replace(
+            highestmodseq=modseq,
+            messages=mailbox.messages - messages,
+            unseen=mailbox.unseen - unseen,
+            deleted=mailbox.deleted - deleted,
+            size=mailbox.size - size,
+        )
     )
-    tx.update_mailbox(after)
+    ranges = uidrange.of_ascending(uids_gone)
     tx.insert_changes([Change(account_id, modseq, ChangeKind.EXPUNGED, mailbox_id, lo, hi) for lo, hi in ranges])
-    return after
-
-
-def entomb(tx: Transaction, entries: Sequence[Entry], modseq: ModSeq, now: int, *, recoverable: bool) -> None:
-    """Leave tombstones. A recoverable one keeps the entry's reference to its email."""
-    tx.insert_expunged(
-        [
-            Expunged(
-                entry.account_id,
-                entry.mailbox_id,
-                entry.uid,
-                modseq,
-                now,
-                entry.email_id if recoverable else None,
-                entry.flagset_id,
-                entry.internaldate,
-                entry.savedate,
-                entry.size,
-                entry.uidl,
-            )
-            for entry in entries
-        ]
-    )
+    return uids_gone, size
 
 
 def uidl_of(mailbox: Mailbox, row: Entry | Expunged) -> str:

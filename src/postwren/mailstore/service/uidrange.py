@@ -3,10 +3,13 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
+from postwren.mailstore.model import Mailbox
+from postwren.mailstore.port import UidRanges
 from postwren.terms import Uid
 
+__all__ = ["all_of", "contains", "of", "of_ascending", "uids_of", "union"]
+
 LARGEST = (1 << 32) - 1
-__all__ = ["contains", "of", "union"]
 
 
 def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
@@ -22,6 +25,13 @@ def of(uids: Iterable[int]) -> list[tuple[Uid, Uid]]:
     if first >= 0:
         ranges.append((Uid(first), Uid(last)))
     return ranges
+
+
+def of_ascending(uids: Sequence[int]) -> list[tuple[Uid, Uid]]:
+    """The ranges of UIDs that ascend."""
+    if uids and uids[-1] - uids[0] == len(uids) - 1:
+        return [(Uid(uids[0]), Uid(uids[-1]))]
+    return of(uids)
 
 
 def union(ranges: Sequence[tuple[int, int]]) -> list[tuple[Uid, Uid]]:
@@ -41,3 +51,13 @@ def contains(ranges: Sequence[tuple[int, int]], uid: int) -> bool:
     """Whether a UID is in these (ascending and disjoint) ranges."""
     at = bisect_right(ranges, (uid, LARGEST)) - 1
     return at >= 0 and ranges[at][0] <= uid <= ranges[at][1]
+
+
+def all_of(mailbox: Mailbox) -> UidRanges:
+    """Every UID that the mailbox has given so far."""
+    return [(1, mailbox.uidnext - 1)] if mailbox.uidnext > 1 else []
+
+
+def uids_of(ranges: UidRanges) -> list[Uid]:
+    """All UIDs of these ranges, one by one."""
+    return [Uid(uid) for lo, hi in ranges for uid in range(lo, hi + 1)]

@@ -17,7 +17,7 @@ END_OF_BODY: Final = b"\r\n.\r\n"
 
 def ending(tail: bytes) -> bytes:
     """What ends a body whose last octets are `tail` (b"" for an empty one)."""
-    return TERMINATOR if not tail or tail.endswith(b"\r\n") else END_OF_BODY
+    return TERMINATOR if tail.endswith(b"\r\n") or not tail else END_OF_BODY
 
 
 def stuff(body: bytes) -> bytes:

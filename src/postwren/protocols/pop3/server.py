@@ -47,6 +47,8 @@ __all__ = [
 FOREIGN: Final = re.compile(rb"(GET|POST|PUT|HEAD|OPTIONS|CONNECT|PRI) |\x16")
 """How HTTP and a TLS handshake begin: somebody was led here (A-06)."""
 PLAIN_OK: Final = b"+OK\r\n"
+_EXCHANGE: Final = State.EXCHANGE  # every command asks for these two, and a member of an enum is slow to look up
+_TRANSACTION: Final = State.TRANSACTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,35 +158,40 @@ class ServerConnection:
 
     def next_event(self) -> Event | Literal[NeedData.NEED_DATA]:
         """The next command or fault; LocalProtocolError where the last command has no answer yet."""
-        state = self.state
-        if state is State.EXCHANGE:
-            return self._next_response()
-        if state is State.CLOSED:
-            return NEED_DATA
+        if not self._commands:
+            return self._next_of_no_command()
         if self._after is not None:
             raise LocalProtocolError("the last command has no answer")
-        if state is State.TLS:
-            return self._drop(Fault.BEHIND_STLS) if len(self._buffer) else self._end_of_data()
         line = self._buffer.line(self._longest)
         if line is None:
-            return self._end_of_data()
+            return self._end_of_data() if self._ended or self._is_first else NEED_DATA
         if line is TOO_LONG:
             return self._reject(Fault.TOO_LONG)
         command = parse_command(line)
         if isinstance(command, Fault):
-            if self._is_first and FOREIGN.match(line):
-                return self._drop(Fault.FOREIGN)
-            return self._reject(command)
-        if len(line) >= self._limits.command_line and type(command) is not Auth:
-            return self._reject(Fault.TOO_LONG)
-        after = self._commands.get(type(command))
+            return self._drop(Fault.FOREIGN) if self._is_first and FOREIGN.match(line) else self._reject(command)
+        kind = type(command)
+        after = self._commands.get(kind)
         if after is None:
-            return self._reject(Fault.NOT_NOW)
-        if type(command) is Stls and len(self._buffer):
-            return self._drop(Fault.BEHIND_STLS)
+            return self._reject(Fault.TOO_LONG if len(line) >= self._limits.command_line else Fault.NOT_NOW)
+        if self.state is not _TRANSACTION:
+            if len(line) >= self._limits.command_line and kind is not Auth:
+                return self._reject(Fault.TOO_LONG)
+            if kind is Stls and len(self._buffer):
+                return self._drop(Fault.BEHIND_STLS)
         self._is_first = False
         self._after = after
         return command
+
+    def _next_of_no_command(self) -> Event | Literal[NeedData.NEED_DATA]:
+        """In a state without commands."""
+        if self.state is State.EXCHANGE:
+            return self._next_response()
+        if self.state is State.CLOSED:
+            return NEED_DATA
+        if self._after is not None:
+            raise LocalProtocolError("the last command has no answer")
+        return self._drop(Fault.BEHIND_STLS) if len(self._buffer) else self._end_of_data()
 
     def _end_of_data(self) -> Event | Literal[NeedData.NEED_DATA]:
         if not self._ended:
@@ -244,17 +251,15 @@ class ServerConnection:
     def send(self, item: Sendable) -> None:
         """Answer the last command; LocalProtocolError where none waits for it."""
         after = self._after
-        if after is None or self.state is State.EXCHANGE:
+        if after is None or self.state is _EXCHANGE:
             raise LocalProtocolError("nothing waits for an answer")
         out = self._out
         if type(item) is SendMessage:
             body = item.body
-            out.append(PLAIN_OK)
             if isinstance(body, bytes):
-                out.append(stuff(body) if item.has_dot_line else body)
-                out.append(ending(body[-2:]))
+                out += (PLAIN_OK, stuff(body) if item.has_dot_line else body, ending(body))
             else:
-                out.append(stuff_pieces(body, item.has_dot_line))
+                out += (PLAIN_OK, stuff_pieces(body, item.has_dot_line))
         elif type(item) is Reply:
             out.append(format_reply(item))
             if not item.is_ok:
@@ -266,7 +271,9 @@ class ServerConnection:
             out.append(format_challenge(item.data or b""))
             self._move(State.EXCHANGE)
             return
-        self._answered(after[0])
+        self._after = None
+        if after[0] is not self.state:
+            self._move(after[0])
 
     def _answered(self, state: State) -> None:
         self._after = None

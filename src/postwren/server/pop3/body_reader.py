@@ -78,8 +78,20 @@ class BodyReader:
             self._octets = b""
 
     def message(self, drop: Maildrop, index: int) -> bytes | Iterator[bytes]:
-        """A message, in pieces where it is large (BodyCorrupt comes before the last of them). The store may have moved its
-        octets since the maildrop was read: then they are looked up again."""
+        """A message, in pieces where it is large (BodyCorrupt comes before the last of them)."""
+        offset, size = drop.offsets[index], drop.sizes[index]
+        start = offset - self._offset
+        end = start + size
+        if start >= 0 and end <= len(self._octets) and drop.segments[index] == self._segment and size <= STREAMED:
+            body = self._octets[start:end]
+            if crc32(body) == drop.crcs[index]:
+                self._end = offset + size
+                self._was_used = True
+                return body
+        return self._outside_window(drop, index)
+
+    def _outside_window(self, drop: Maildrop, index: int) -> bytes | Iterator[bytes]:
+        """The store may have moved its octets since the maildrop was read: then they are looked up again."""
         try:
             return self._body(drop.body(index))
         except MessageGone:

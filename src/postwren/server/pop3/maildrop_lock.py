@@ -62,25 +62,27 @@ class MaildropLocks:
 class MaildropLock:
     """One session's hold on one maildrop; `release` it exactly at the end of the session, or earlier."""
 
-    __slots__ = ("_account_id", "_alarm", "_holder", "_is_released", "_locks", "_moved")
+    __slots__ = ("_account_id", "_alarm", "_holder", "_is_released", "_locks", "_moved", "is_wanted")
 
     def __init__(self, locks: MaildropLocks, account_id: AccountId, holder: Holder) -> None:
         self._locks = locks
         self._account_id = account_id
         self._holder = holder
-        self._alarm: Alarm | None = None  # set from the moment the maildrop is wanted
+        self._alarm: Alarm | None = None
         self._moved = 0.0
         self._is_released = False
+        self.is_wanted = False  # from then on the alarm is set
 
     def want(self) -> None:
         """Somebody waits: the clock starts, unless it runs already."""
+        self.is_wanted = True
         if self._alarm is None:
             self._moved = self._locks.clock.time()
             self._alarm = self._locks.clock.call_later(PATIENCE, self._look)
 
     def moved(self) -> None:
-        """The holder did something."""
-        if self._alarm is not None:
+        """The holder did something; it counts when somebody waits."""
+        if self.is_wanted:
             self._moved = self._locks.clock.time()
 
     def _look(self) -> None:

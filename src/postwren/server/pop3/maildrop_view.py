@@ -94,23 +94,25 @@ class MaildropCache:
 class MaildropView:
     """A session's maildrop."""
 
-    __slots__ = ("_gone", "_marked", "_rendered", "count", "drop", "size")
+    __slots__ = ("_gone", "_length", "_marked", "_rendered", "count", "drop", "size")
 
     def __init__(self, rendered: RenderedMaildrop) -> None:
         self._rendered = rendered
         self.drop = rendered.drop
         self._marked: set[int] = set()
         self._gone: set[int] = set()
-        self.count = len(self.drop)  # without what is marked
+        self._length = len(self.drop)
+        self.count = self._length  # without what is marked
         self.size = self.drop.total_size
 
     def is_listed(self, number: int) -> bool:
         """Whether this message number stands for a message that is not marked."""
-        return 0 < number <= len(self.drop) and number - 1 not in self._marked
+        return 0 < number <= self._length and number - 1 not in self._marked
 
-    def is_gone(self, number: int) -> bool:
-        """Whether another session removed this message since the login (D-52)."""
-        return number - 1 in self._gone
+    def is_there(self, number: int) -> bool:
+        """Whether this number is listed, and no other session removed its message since the login (D-52)."""
+        index = number - 1
+        return 0 <= index < self._length and index not in self._marked and index not in self._gone
 
     def mark(self, number: int) -> None:
         """DELE of a listed message."""

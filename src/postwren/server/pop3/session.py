@@ -105,7 +105,7 @@ class Pop3Session:
         kind = type(event)
         maildrop = self._maildrop
         if maildrop is not None:
-            if kind is not Noop and kind is not CommandRejected:
+            if maildrop.lock.is_wanted and kind is not Noop and kind is not CommandRejected:
                 maildrop.lock.moved()
             answer = ANSWERS.get(kind)  # type: ignore[arg-type]  # the commands among the events
             if answer is not None:

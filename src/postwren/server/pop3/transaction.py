@@ -37,11 +37,9 @@ class OpenMaildrop:
             self.lock.moved()
             yield piece
 
-    def objection(self, number: int) -> Reply | None:
-        """Why there is nothing to do with this message."""
-        if not self.view.is_listed(number):
-            return NO_SUCH_MESSAGE
-        return reply_to(MessageGone()) if self.view.is_gone(number) else None
+    def objection(self, number: int) -> Reply:
+        """Why there is nothing to do with a message that is not there."""
+        return reply_to(MessageGone()) if self.view.is_listed(number) else NO_SUCH_MESSAGE
 
 
 def stat(maildrop: OpenMaildrop, _: Stat) -> Sendable:
@@ -63,21 +61,22 @@ def uidl(maildrop: OpenMaildrop, command: Uidl) -> Sendable:
 
 
 def _body(maildrop: OpenMaildrop, number: int) -> Reply | bytes | Iterator[bytes]:
-    objection = maildrop.objection(number)
-    if objection is not None:
-        return objection
+    view = maildrop.view
+    if not view.is_there(number):
+        return maildrop.objection(number)
     try:
-        return maildrop.bodies.message(maildrop.view.drop, number - 1)
+        return maildrop.bodies.message(view.drop, number - 1)
     except MailstoreError as error:
         return reply_to(error)
 
 
 def retr(maildrop: OpenMaildrop, command: Retr) -> Sendable:
-    body = _body(maildrop, command.number)
+    number = command.number
+    body = _body(maildrop, number)
     if isinstance(body, Reply):
         return body
     maildrop.retrieved += 1
-    has_dot_line = maildrop.view.drop.dot_lines[command.number - 1]
+    has_dot_line = maildrop.view.drop.dot_lines[number - 1]
     return SendMessage(body if isinstance(body, bytes) else maildrop.watched(body), has_dot_line)
 
 
@@ -92,10 +91,11 @@ def top_(maildrop: OpenMaildrop, command: Top) -> Sendable:
 
 
 def dele(maildrop: OpenMaildrop, command: Dele) -> Sendable:
-    objection = maildrop.objection(command.number)
-    if objection is None:
-        maildrop.view.mark(command.number)
-    return objection or DONE
+    number = command.number
+    if not maildrop.view.is_there(number):
+        return maildrop.objection(number)
+    maildrop.view.mark(number)
+    return DONE
 
 
 def rset(maildrop: OpenMaildrop, _: Rset) -> Sendable:

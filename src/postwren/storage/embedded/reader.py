@@ -50,9 +50,6 @@ _COLUMNS: Final = (
     " json_group_array(internaldate), json_group_array(savedate), json_group_array(size)"
     " FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 10000)"
 )
-_FLAG_COLUMNS: Final = ENTRIES_IN.replace(
-    "SELECT t.*", "SELECT json_group_array(t.uid), json_group_array(t.flagset_id), json_group_array(t.modseq)"
-)
 _numbers: Final = msgspec.json.Decoder(list[int]).decode
 EXPUNGED_IN: Final = _BY_RANGE.format("expunged")
 
@@ -193,15 +190,23 @@ class EmbeddedReader:
             last = Uid(columns.uids[-1])
         return columns
 
-    def _columns(self, sql: str, *bindings: Any) -> list[list[int]]:
+    def _columns(self, sql: str, *bindings: Any) -> Sequence[Sequence[int]]:
         """The columns of some rows; empty where there are none."""
         row = self._row(sql, *bindings)
         assert row is not None, "an aggregate has one row"
         return [_numbers(text) for text in row] if row[0] != "[]" else []
 
+    def pick(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None, names: Sequence[str]
+    ) -> "list[array[int]]":
+        types = [Columns.TYPES[name] for name in names]  # KeyError for what is no column
+        ranges = ranges_text([(0, 2**32)] if uids is None else uids)
+        sql = ENTRIES_IN.replace("t.*", ", ".join([f"json_group_array(t.{name})" for name in names]))
+        found = self._columns(sql, account_id, mailbox_id, ranges) or [()] * len(types)
+        return [array(code, numbers) for code, numbers in zip(types, found, strict=True)]
+
     def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
-        uid, flagset_id, modseq = self._columns(_FLAG_COLUMNS, account_id, mailbox_id, ranges_text(uids)) or ((), (), ())
-        return FlagColumns(array("I", uid), array("I", flagset_id), array("Q", modseq))
+        return FlagColumns(*self.pick(account_id, mailbox_id, uids, ("uid", "flagset_id", "modseq")))
 
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId

@@ -11,6 +11,7 @@ import apsw
 
 from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
 from postwren.mailstore.port import NewBody, UidRanges
+from postwren.mailstore.service import uidrange
 from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
@@ -24,6 +25,21 @@ _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
+_ENTRIES_BETWEEN: Final = "FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4"
+_BURY: Final = (
+    "INSERT INTO expunged SELECT account_id, mailbox_id, uid, ?5, ?6, CASE WHEN ?7 THEN email_id END, flagset_id, internaldate,"
+    f" savedate, size, uidl {_ENTRIES_BETWEEN}"
+)
+_ADD_REFERENCES: Final = "UPDATE email SET refs = refs + ?4 WHERE account_id = ?1 AND email_id BETWEEN ?2 AND ?3"
+_ENDS: Final = "SELECT segment, max(offset + size) FROM email WHERE account_id = ? AND email_id BETWEEN ? AND ? GROUP BY segment"
+_SET_FLAGSET: Final = (
+    "UPDATE entry SET flagset_id = ?5, modseq = ?6 WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4"
+)
+_COPY: Final = (
+    "INSERT INTO entry SELECT account_id, ?5, uid + ?6, email_id, flagset_id, internaldate, ?7, ?8, ?8, size,"
+    f" CASE WHEN ?9 NOTNULL THEN coalesce(uidl, printf('%x.%x', ?9, uid)) END {_ENTRIES_BETWEEN}"
+)
+_TAKE_OUT: Final = f"DELETE {_ENTRIES_BETWEEN} RETURNING uid, flagset_id, size"
 
 
 class EmbeddedTransaction(EmbeddedReader):
@@ -176,10 +192,21 @@ class EmbeddedTransaction(EmbeddedReader):
     def insert_email(self, email: Email) -> None:
         account_id, email_id, content_id, body, has_dot_line, references = email
         self._execute(_INSERT["email"], (account_id, email_id, content_id, *body, has_dot_line, references))
+        self._segment.need_durable(body.segment, body.offset + body.size)  # they may have been there before, for another account
 
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
-        sql = "UPDATE email SET refs = refs + ? WHERE account_id = ? AND email_id = ? RETURNING refs, segment, offset + size"
+        by_count: dict[int, list[EmailId]] = {}
         for email_id, count in counts:
+            by_count.setdefault(count, []).append(email_id)
+        for count, email_ids in by_count.items():
+            if count < 0 or len(email_ids) == 1:
+                self._add_one_by_one(account_id, email_ids, count)
+            else:
+                self._add_to_many(account_id, email_ids, count)
+
+    def _add_one_by_one(self, account_id: AccountId, email_ids: Iterable[EmailId], count: int) -> None:
+        sql = "UPDATE email SET refs = refs + ? WHERE account_id = ? AND email_id = ? RETURNING refs, segment, offset + size"
+        for email_id in email_ids:
             row = self._row(sql, count, account_id, email_id)
             if row is None:
                 raise KeyError(email_id)
@@ -190,6 +217,14 @@ class EmbeddedTransaction(EmbeddedReader):
             if row[0] == 0:
                 self._unreferenced.append((account_id, email_id))
 
+    def _add_to_many(self, account_id: AccountId, email_ids: Sequence[EmailId], count: int) -> None:
+        for lo, hi in uidrange.of(email_ids):
+            self._execute(_ADD_REFERENCES, (account_id, lo, hi, count))
+            if self._connection.changes() != hi - lo + 1:
+                raise KeyError((lo, hi))
+            for segment, end in self._rows(_ENDS, account_id, lo, hi):
+                self._segment.need_durable(segment, end)
+
     def insert_entries(self, entries: Sequence[Entry]) -> None:
         self._insert_rows("entry", entries)
 
@@ -199,11 +234,21 @@ class EmbeddedTransaction(EmbeddedReader):
         elif rows:
             self._connection.executemany(_INSERT[table], rows)
 
-    def set_flagsets(
-        self, account_id: AccountId, mailbox_id: MailboxId, rows: Sequence[tuple[Uid, FlagSetId]], modseq: ModSeq
+    def set_flagset(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_id: FlagSetId, modseq: ModSeq
     ) -> None:
-        sql = "UPDATE entry SET flagset_id = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
-        self._connection.executemany(sql, [(flagset, modseq, account_id, mailbox_id, uid) for uid, flagset in rows])
+        rows = [(account_id, mailbox_id, lo, hi, flagset_id, modseq) for lo, hi in uids]
+        self._connection.executemany(_SET_FLAGSET, rows)
+
+    def copy_entries(
+        self, source: Mailbox, uids: UidRanges, destination_id: MailboxId, first: Uid, now: int, modseq: ModSeq, *, is_move: bool
+    ) -> None:
+        rows, start = [], int(first)
+        usual = source.uidvalidity if is_move else None
+        for lo, hi in uids:
+            rows.append((source.account_id, source.mailbox_id, lo, hi, destination_id, start - lo, now, modseq, usual))
+            start += hi - lo + 1
+        self._connection.executemany(_COPY, rows)
 
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
         sql = "DELETE FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
@@ -211,6 +256,14 @@ class EmbeddedTransaction(EmbeddedReader):
 
     def insert_expunged(self, rows: Sequence[Expunged]) -> None:
         self._insert_rows("expunged", rows)
+
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        # two statements a range, as one over `json_each` would read the table from end to end to delete from it
+        self._connection.executemany(_BURY, [(account_id, mailbox_id, lo, hi, modseq, now, recoverable) for lo, hi in uids])
+        gone = self._connection.executemany(_TAKE_OUT, [(account_id, mailbox_id, lo, hi) for lo, hi in uids])
+        return sorted(gone)
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         sql = (

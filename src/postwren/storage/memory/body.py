@@ -5,6 +5,7 @@ A segment is append-only and is dropped when nothing in it is named any more.
 
 import hashlib
 import zlib
+from collections import Counter
 from typing import Final
 
 from postwren.mailstore.errors import BodyCorrupt, MessageGone, StoreFull
@@ -68,13 +69,14 @@ class MemoryBodyWriter:
 class Segments:
     """Bodies that are kept. `capacity` is the size of the imagined volume."""
 
-    __slots__ = ("_capacity", "_kept", "_live", "_segments", "_writing")
+    __slots__ = ("_capacity", "_kept", "_live", "_names", "_segments", "_writing")
 
     def __init__(self, capacity: int | None) -> None:
         self._capacity = capacity
         self._kept = 0
         self._segments: dict[int, bytearray] = {1: bytearray()}
-        self._live: dict[int, int] = {1: 0}  # bodies that are named, by segment
+        self._live: dict[int, int] = {1: 0}  # bodies that are kept, by segment
+        self._names: Counter[BodyRef] = Counter()  # emails of all accounts that name a body
         self._writing = 1
 
     def keep(self, data: bytes) -> BodyRef:
@@ -93,8 +95,16 @@ class Segments:
         self._kept += len(data)
         return ref
 
+    def name(self, ref: BodyRef) -> None:
+        """One more email names this body."""
+        self._names[ref] += 1
+
     def release(self, ref: BodyRef) -> None:
-        """Nothing names this body any more."""
+        """One fewer email names this body; with the last one it goes."""
+        self._names[ref] -= 1
+        if self._names[ref] > 0:
+            return
+        del self._names[ref]
         self._kept -= ref.size
         self._live[ref.segment] -= 1
         if not self._live[ref.segment] and ref.segment != self._writing:

@@ -130,17 +130,18 @@ class MemoryReader:
 
     def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:
         columns = Columns()
-        rows = [entry for entry in self.entries(account_id, mailbox_id) if entry.uid > above]
-        if rows:
-            dates = [e.internaldate for e in rows], [e.savedate for e in rows]
-            ids = [e.uid for e in rows], [e.email_id for e in rows], [e.flagset_id for e in rows], [e.modseq for e in rows]
-            columns.extend([*ids, *dates, [e.size for e in rows]])
+        columns.extend(self.pick(account_id, mailbox_id, [(above + 1, 2**32 - 1)], tuple(Columns.TYPES)))
         return columns
 
-    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+    def pick(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None, names: Sequence[str]
+    ) -> "list[array[int]]":
         rows = self.entries(account_id, mailbox_id, uids)
-        flagset_ids, modseqs = [e.flagset_id for e in rows], [e.modseq for e in rows]
-        return FlagColumns(array("I", [e.uid for e in rows]), array("I", flagset_ids), array("Q", modseqs))
+        positions = [Entry._fields.index(name) for name in names]
+        return [array(Columns.TYPES[name], [row[at] for row in rows]) for name, at in zip(names, positions, strict=True)]  # type: ignore[misc]
+
+    def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
+        return FlagColumns(*self.pick(account_id, mailbox_id, uids, ("uid", "flagset_id", "modseq")))
 
     def maildrop_rows(
         self, account_id: AccountId, mailbox_id: MailboxId
@@ -198,13 +199,15 @@ class MemoryTransaction(MemoryReader):
         self._bodies = bodies
         self._kept: dict[int, BodyRef] = {}  # by id of the body
         self._gone: dict[tuple[AccountId, EmailId], None] = {}  # emails whose references reached 0
-        self._named: set[BodyRef] = set()  # bodies that an email took
+        self._named: list[BodyRef] = []  # bodies that an email took
         self._unnamed: list[BodyRef] = []  # bodies that lost their email
         self._journal: list[Callable[[], object]] = []
         self.changed: list[Change] = []
 
     def commit(self) -> None:
         """Keep it all; emails that nothing names are dropped now, and bodies that no email names."""
+        for ref in self._named:
+            self._segments.name(ref)
         for account_id, email_id in self._gone:
             mine = self._of(account_id)
             email = mine.emails.get(email_id)
@@ -330,7 +333,7 @@ class MemoryTransaction(MemoryReader):
         mine = self._tables.owned[email.account_id]
         self._insert(mine.contents, email.content_id, email.email_id)
         self._insert(mine.emails, email.email_id, email)
-        self._named.add(email.body)
+        self._named.append(email.body)
 
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
         emails = self._of(account_id).emails
@@ -347,12 +350,29 @@ class MemoryTransaction(MemoryReader):
         for entry in entries:
             self._insert(self._of(entry.account_id).entries[entry.mailbox_id], entry.uid, entry)
 
-    def set_flagsets(
-        self, account_id: AccountId, mailbox_id: MailboxId, rows: Sequence[tuple[Uid, FlagSetId]], modseq: ModSeq
+    def set_flagset(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_id: FlagSetId, modseq: ModSeq
     ) -> None:
         entries = self._of(account_id).entries[mailbox_id]
-        for uid, flagset_id in rows:
+        for uid in _within(entries, uids):
             self._update(entries, uid, entries[uid]._replace(flagset_id=flagset_id, modseq=modseq))
+
+    def copy_entries(
+        self, source: Mailbox, uids: UidRanges, destination_id: MailboxId, first: Uid, now: int, modseq: ModSeq, *, is_move: bool
+    ) -> None:
+        usual = f"{source.uidvalidity:x}."
+        copies = [
+            entry._replace(
+                mailbox_id=destination_id,
+                uid=Uid(uid),
+                savedate=now,
+                modseq=modseq,
+                created_modseq=modseq,
+                uidl=(entry.uidl or f"{usual}{entry.uid:x}") if is_move else None,
+            )
+            for uid, entry in enumerate(self.entries(source.account_id, source.mailbox_id, uids), first)
+        ]
+        self.insert_entries(copies)
 
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
         entries = self._of(account_id).entries[mailbox_id]
@@ -362,6 +382,14 @@ class MemoryTransaction(MemoryReader):
     def insert_expunged(self, rows: Sequence[Expunged]) -> None:
         for row in rows:
             self._insert(self._of(row.account_id).expunged[row.mailbox_id], row.uid, row)
+
+    def bury_entries(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
+    ) -> list[tuple[Uid, FlagSetId, int]]:
+        entries = self.entries(account_id, mailbox_id, uids)
+        self.delete_entries(account_id, mailbox_id, uids)
+        self.insert_expunged([_tombstone(entry, modseq, now, recoverable) for entry in entries])
+        return [(entry.uid, entry.flagset_id, entry.size) for entry in entries]
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         ended = [row for row in self.expunged(account_id) if row.expunged < before][:limit]
@@ -394,6 +422,12 @@ class MemoryTransaction(MemoryReader):
             log.append(change)
             self._journal.append(log.pop)
         self.changed.extend(changes)
+
+
+def _tombstone(entry: Entry, modseq: ModSeq, now: int, recoverable: bool) -> Expunged:
+    email_id = entry.email_id if recoverable else None
+    key = entry.account_id, entry.mailbox_id, entry.uid
+    return Expunged(*key, modseq, now, email_id, entry.flagset_id, entry.internaldate, entry.savedate, entry.size, entry.uidl)
 
 
 def _within(rows: dict[Uid, V], uids: UidRanges | None) -> list[Uid]:
