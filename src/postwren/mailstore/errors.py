@@ -18,6 +18,8 @@ __all__ = [
     "NoSuchAddress",
     "NoSuchMailbox",
     "OverQuota",
+    "QueryTooBig",
+    "SearchTooLong",
     "SpecialUseTaken",
     "StoreClosed",
     "StoreFailed",
@@ -116,6 +118,14 @@ class OverQuota(MailstoreError):
         super().__init__(limit, used)
         self.limit = limit
         self.used = used
+
+
+class QueryTooBig(MailstoreError):
+    """The condition is deeper, or has more parts, than what is evaluated."""
+
+
+class SearchTooLong(MailstoreError):
+    """The search was ended: it took more than its time, or nobody wants the answer any more."""
 
 
 class StoreFull(MailstoreError):

@@ -23,6 +23,7 @@ from postwren.mailstore.model import (
     Expunged,
     Mailbox,
 )
+from postwren.message.searchtext import Needle, SearchText
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Reader",
     "Store",
     "Subscription",
+    "TextIndex",
     "Transaction",
     "UidRanges",
     "Unit",
@@ -182,6 +184,37 @@ class Subscription(Protocol):
 
     def cancel(self) -> None:
         """No more calls after this returns."""
+
+
+class TextIndex(Protocol):
+    """What emails say, kept apart from the store and rebuildable from it (`service/indexer.py` fills it behind deliveries). An
+    email never changes and its id is never used again: nothing here goes stale, it can only be incomplete. Any thread may call."""
+
+    def indexed_up_to(self, account_id: AccountId) -> EmailId:
+        """Every email up to and with this one is in the index, unless it is gone or `is_too_long`. 0: none."""
+
+    def too_long(self, account_id: AccountId) -> frozenset[EmailId]:
+        """Emails up to there that are not in the index, for their text is too long to be kept twice."""
+
+    def find(self, account_id: AccountId, needle: Needle, among: Sequence[EmailId]) -> set[EmailId]:
+        """Those of `among` (ascending, all of them indexed) that hold the needle: exactly what `searchtext.holds` says."""
+
+    def put(self, account_id: AccountId, texts: Sequence[tuple[EmailId, SearchText | None]], last: tuple[EmailId, bytes]) -> None:
+        """Add emails (None: too long). `last` is the email up to which the index is complete then, with its content id."""
+
+    def last(self, account_id: AccountId) -> tuple[EmailId, bytes] | None:
+        """The `last` of the last `put`."""
+
+    def emails(self, account_id: AccountId) -> list[EmailId]:
+        """All that it has of an account, ascending."""
+
+    def accounts(self) -> list[AccountId]:
+        """All of which it has something."""
+
+    def forget(self, account_id: AccountId, email_ids: Sequence[EmailId] | None = None) -> None:
+        """Drop these emails; None: the account."""
+
+    def close(self) -> None: ...
 
 
 class Store(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from postwren.mailstore.errors import QueryTooBig
 from postwren.mailstore.port import UidRanges
 from postwren.terms import EmailId, ModSeq
 
@@ -29,7 +30,6 @@ __all__ = [
     "Older",
     "Or",
     "Query",
-    "QueryTooBig",
     "Relation",
     "SaveDateSupported",
     "Smaller",
@@ -41,16 +41,13 @@ __all__ = [
     "is_about_modseq",
     "is_fuzzy",
     "nodes",
+    "parts_of",
 ]
 
 MOST_NODES: Final = 5_000
 MOST_TEXTS: Final = 200
 """Conditions that look into messages: each is a pass over what is left."""
 DEEPEST: Final = 100
-
-
-class QueryTooBig(ValueError):
-    """Beyond what is evaluated."""
 
 
 @dataclass(frozen=True, slots=True)

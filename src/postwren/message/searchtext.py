@@ -9,8 +9,9 @@ text begins with MARK: an octet that is no UTF-8, so that no search string reach
 """
 
 import codecs
+import enum
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Final, NamedTuple
 
 from postwren.message.charset import codec_name, decode_text
@@ -23,13 +24,13 @@ from postwren.message.octets import Octets
 from postwren.message.parameter import find_parameter
 from postwren.message.part import Part, parse_parts
 
-__all__ = ["MARK", "SearchText", "find_in_field", "folded_body", "folded_header", "search_text"]
+__all__ = ["MARK", "NO_TEXT", "Needle", "Place", "SearchText", "folded_body", "folded_header", "holds", "search_text"]
 
 MARK: Final = b"\xff"
 _WHOLE: Final = 1 << 20
 """Encoded octets up to which a part is decoded in one go; longer ones go piece by piece."""
 _PIECES: Final = 16
-_ASCII: Final = (bytes(range(128)), b"\x1b$B$\"\x1b(B", b"\x1b$)C\x0e0!", b"~{0!~}", b"+AOQ-")
+_ASCII: Final = (bytes(range(128)), b'\x1b$B$"\x1b(B', b"\x1b$)C\x0e0!", b"~{0!~}", b"+AOQ-")
 
 
 class SearchText(NamedTuple):
@@ -38,6 +39,37 @@ class SearchText(NamedTuple):
     header: bytes
     mime: bytes
     body: bytes
+
+
+NO_TEXT: Final = SearchText(b"", b"", b"")
+
+
+class Place(enum.Enum):
+    """Where a text is looked for."""
+
+    FIELD = "field"
+    BODY = "body"
+    ANYWHERE = "anywhere"
+
+
+class Needle(NamedTuple):
+    """A text that is looked for; `text` and `field` are folded. An empty text is in every message and in every field."""
+
+    place: Place
+    text: bytes
+    field: bytes = b""
+
+
+def holds(found: SearchText, needle: Needle) -> bool:
+    """Whether a message with these texts is found."""
+    text = needle.text
+    match needle.place:
+        case Place.FIELD:
+            return _find_in_field(found.header, needle.field, text)
+        case Place.BODY:
+            return text in found.body
+        case Place.ANYWHERE:
+            return text in found.body or text in found.header or text in found.mime
 
 
 def search_text(octets: Octets, limits: Limits = DEFAULT_LIMITS) -> SearchText:
@@ -58,8 +90,8 @@ def folded_body(octets: Octets, parts: list[Part], limits: Limits = DEFAULT_LIMI
     return b"".join(_texts(octets, parts, limits))
 
 
-def find_in_field(header: bytes, name: bytes, text: bytes) -> bool:
-    """Whether a field of this name holds the text (RFC 9051 section 6.4.4, HEADER); all three are folded, the header as above."""
+def _find_in_field(header: bytes, name: bytes, text: bytes) -> bool:
+    """RFC 9051 section 6.4.4, HEADER."""
     start = MARK + name + b":"
     at = header.find(start)
     while at >= 0:
@@ -134,7 +166,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, is_last: bool) -> 
         return fold(data.decode("utf-8", "replace"))
 
 
-@lru_cache(maxsize=None)  # the names are those of a closed table
+@cache  # the names are those of a closed table
 def _extends_ascii(codec: str) -> bool:
     """Whether ASCII octets are their own characters: not so in UTF-7, UTF-16, ISO-2022, HZ, EBCDIC."""
     try:
