@@ -188,7 +188,7 @@ class Subscription(Protocol):
 
 class TextIndex(Protocol):
     """What emails say, kept apart from the store and rebuildable from it (`service/indexer.py` fills it behind deliveries). An
-    email never changes and its id is never used again: nothing here goes stale, it can only be incomplete. Any thread may call."""
+    email never changes and its id is never used again: nothing goes stale, it can only be incomplete. Any thread may call."""
 
     def indexed_up_to(self, account_id: AccountId) -> EmailId:
         """Every email up to and with this one is in the index, unless it is gone or `is_too_long`. 0: none."""

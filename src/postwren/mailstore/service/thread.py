@@ -1,5 +1,5 @@
-"""THREAD (RFC 5256 section 3): ORDEREDSUBJECT, REFERENCES, and REFS, which is REFERENCES by ids alone with the threads in the order of
-their newest messages (an expired draft that servers offer).
+"""THREAD (RFC 5256 section 3): ORDEREDSUBJECT, REFERENCES, and REFS, which is REFERENCES by ids alone with the threads in the
+order of their newest messages (a draft that never became an RFC; servers offer it).
 
 The answer is a `Forest`: nested lists would be as deep as the deepest thread, and a peer may make that 100,000 messages.
 Every step is a loop over arrays, and linear but for sorting, whatever the references say (A-43).
@@ -25,8 +25,8 @@ class Algorithm(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Forest:
-    """Threads as a walk from above: nodes in the order in which a THREAD response names them, each with its depth. A row of -1 is a
-    head that is not there (RFC 5256 section 4, `((3)(5))`); it is at depth 0 only, and has two children at least."""
+    """Threads as a walk from above: nodes in the order in which a THREAD response names them, each with its depth. A row of -1
+    is a head that is not there (RFC 5256 section 4, `((3)(5))`); it is at depth 0 only, and has two children at least."""
 
     rows: Sequence[int]
     depths: Sequence[int]
@@ -119,12 +119,12 @@ class _Tree:
 
     def newest(self, head: int) -> tuple[int, int]:
         """The newest message of a thread."""
-        waiting, found = [head], (0, NOBODY)
+        waiting, found = [head], self.place(head)
         while waiting:
             node = waiting.pop()
             waiting += self.children[node]
             if self.is_there(node):
-                found = max(found, (self.dates[node], node)) if found[1] != NOBODY else (self.dates[node], node)
+                found = max(found, (self.dates[node], node))
         return found
 
     def forest(self) -> Forest:
