@@ -25,6 +25,7 @@ __all__ = [
     "StoreFailed",
     "StoreFull",
     "StoreUnusable",
+    "TextIndexFailed",
 ]
 
 
@@ -138,6 +139,10 @@ class StoreFailed(MailstoreError):
 
 class StoreUnusable(MailstoreError):
     """The store cannot be opened; the text says why, and what to do."""
+
+
+class TextIndexFailed(MailstoreError):
+    """The text index cannot be used at the moment; whatever it would say, the messages say too."""
 
 
 class StoreClosed(MailstoreError):

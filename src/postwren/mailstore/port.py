@@ -68,8 +68,8 @@ class Reader(Protocol):
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
-    def emails(self, account_id: AccountId) -> Iterator[Email]:
-        """All, ascending by id; it streams."""
+    def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
+        """All above `after`, ascending by id; it streams."""
 
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         """In ascending order of UID; None is all."""
@@ -188,7 +188,8 @@ class Subscription(Protocol):
 
 class TextIndex(Protocol):
     """What emails say, kept apart from the store and rebuildable from it (`service/indexer.py` fills it behind deliveries). An
-    email never changes and its id is never used again: nothing goes stale, it can only be incomplete. Any thread may call."""
+    email never changes and its id is never used again: nothing goes stale, it can only be incomplete. Any thread may call; each
+    method may raise TextIndexFailed."""
 
     def indexed_up_to(self, account_id: AccountId) -> EmailId:
         """Every email up to and with this one is in the index, unless it is gone or `is_too_long`. 0: none."""
@@ -202,14 +203,11 @@ class TextIndex(Protocol):
     def put(self, account_id: AccountId, texts: Sequence[tuple[EmailId, SearchText | None]], last: tuple[EmailId, bytes]) -> None:
         """Add emails (None: too long). `last` is the email up to which the index is complete then, with its content id."""
 
-    def last(self, account_id: AccountId) -> tuple[EmailId, bytes] | None:
-        """The `last` of the last `put`."""
-
     def emails(self, account_id: AccountId) -> list[EmailId]:
         """All that it has of an account, ascending."""
 
-    def accounts(self) -> list[AccountId]:
-        """All of which it has something."""
+    def progress(self) -> dict[AccountId, tuple[EmailId, bytes]]:
+        """The `last` of the last `put` of all accounts."""
 
     def forget(self, account_id: AccountId, email_ids: Sequence[EmailId] | None = None) -> None:
         """Drop these emails; None: the account."""

@@ -1,6 +1,8 @@
 """SORT (RFC 5256 section 3, RFC 5957; RFC 6203 for relevance)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,22 +74,21 @@ def test_keys_of_messages_are_asked_for_only_where_they_are_needed() -> None:
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from([b"", b"A", b"B"]))),
     st.lists(st.tuples(st.sampled_from([SortKey.ARRIVAL, SortKey.SIZE, SortKey.SUBJECT]), st.booleans()), max_size=3),
 )
-def test_it_is_one_stable_sort_by_all_keys(
-    messages: list[tuple[int, int, bytes]], wanted: list[tuple[SortKey, bool]]
-) -> None:
+def test_it_is_one_stable_sort_by_all_keys(messages: list[tuple[int, int, bytes]], wanted: list[tuple[SortKey, bool]]) -> None:
     arrived, sizes = [m[0] for m in messages], [m[1] for m in messages]
-    keys = [KEYS[0]._replace(subject=m[2]) for m in messages]
+    subjects = [m[2] for m in messages]
+    keys = [KEYS[0]._replace(subject=subject) for subject in subjects]
     found = sort(range(len(messages)), wanted, arrived, sizes, keys.__getitem__)
 
     def before(left: int, right: int) -> bool:
         for key, is_reversed in wanted:
-            at = [SortKey.ARRIVAL, SortKey.SIZE, SortKey.SUBJECT].index(key)
-            if messages[left][at] != messages[right][at]:
-                return (messages[left][at] < messages[right][at]) != is_reversed
+            column: Sequence[Any] = [arrived, sizes, subjects][[SortKey.ARRIVAL, SortKey.SIZE, SortKey.SUBJECT].index(key)]
+            if column[left] != column[right]:
+                return bool(column[left] < column[right]) != is_reversed
         return left < right
 
     assert sorted(found) == list(range(len(messages)))
-    assert all(before(left, right) for left, right in zip(found, found[1:], strict=False))
+    assert all(before(left, right) for left, right in pairwise(found))
 
 
 def test_scores_use_the_whole_range_and_follow_the_order() -> None:

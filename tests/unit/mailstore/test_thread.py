@@ -2,7 +2,8 @@
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -186,7 +187,7 @@ class Plain:
                     ids[name] = Node(None)
                     self.dummies.append(ids[name])
                 chain.append(ids[name])
-            for above, below in zip(chain, chain[1:], strict=False):
+            for above, below in pairwise(chain):
                 if below.parent is None and not above.below(below):
                     above.adopt(below)
             if node.parent is not None:
@@ -318,10 +319,10 @@ def comb(count: int) -> list[Keys]:
     return chain(half) + pairs + [message(f"up{n}", str(half - 1)) for n in range(half // 2)]
 
 
-HOSTILE = {
+HOSTILE: dict[str, Callable[[int], list[Keys]]] = {
     "a chain": chain,
     "a chain backwards": lambda count: chain(count)[::-1],
-    "a shuffled chain": lambda count: random.Random(1).sample(chain(count), count),  # noqa: S311
+    "a shuffled chain": lambda count: random.Random(1).sample(chain(count), count),
     "a comb": comb,
     "a ring": lambda count: [*chain(count)[1:], message("0", str(count - 1))],
     "one subject": lambda count: [message(None, subject="x", is_reply=n % 2 == 0) for n in range(count)],

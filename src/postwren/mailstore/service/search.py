@@ -10,12 +10,13 @@ the messages that are left when its turn comes. Nothing recurses over the query.
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Protocol, TypeAlias
 
 from postwren.mailstore import query as q
-from postwren.mailstore.errors import SearchTooLong
+from postwren.mailstore.errors import SearchTooLong, TextIndexFailed
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Reader, Store, TextIndex, UidRanges
 from postwren.mailstore.service.keys import MOST_OCTETS, Keys, KeySource, ReadBody, read_email
@@ -84,12 +85,11 @@ def columns_of(entries: Sequence[Entry]) -> EntryColumns:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where a search looks beyond the columns. `missing` is told of accounts whose messages had to be read."""
+    """Where a search looks beyond the columns. Without an index, messages are read."""
 
     keys: KeySource
     read_body: ReadBody
     index: TextIndex | None = None
-    missing: Callable[[AccountId], None] = lambda _: None
 
 
 async def search(
@@ -269,22 +269,28 @@ class _Texts:
         if needle.place is not Place.FIELD and not needle.text:
             return set(email_ids)
         found: set[EmailId] = set()
-        unread, index = email_ids, self._sources.index
-        if index is not None:
-            indexed = email_ids[: bisect_right(email_ids, index.indexed_up_to(self._account_id))]
-            too_long = index.too_long(self._account_id)
-            unread = [each for each in indexed if each in too_long] + email_ids[len(indexed) :]
-            for start in range(0, len(indexed), BATCH):
-                found |= index.find(self._account_id, needle, indexed[start : start + BATCH])
-                yield
+        unread = email_ids
+        if self._sources.index is not None:
+            with suppress(TextIndexFailed):  # then all of them are read
+                unread = yield from self._ask(self._sources.index, needle, email_ids, found)
         bit = 1 << self._needles.index(needle)
         for start in range(0, len(unread), SCANNED_AT_ONCE):
             some = unread[start : start + SCANNED_AT_ONCE]
             found.update([each for each in some if self._held(each) & bit])
             yield
-        if unread:
-            self._sources.missing(self._account_id)
         return found
+
+    def _ask(
+        self, index: TextIndex, needle: Needle, email_ids: list[EmailId], found: set[EmailId]
+    ) -> "Generator[None, None, list[EmailId]]":
+        """Put what the index finds into `found`; what it does not know of is returned."""
+        indexed = email_ids[: bisect_right(email_ids, index.indexed_up_to(self._account_id))]
+        too_long = index.too_long(self._account_id)
+        known = [each for each in indexed if each not in too_long] if too_long else indexed
+        for start in range(0, len(known), BATCH):
+            found |= index.find(self._account_id, needle, known[start : start + BATCH])
+            yield
+        return [each for each in indexed if each in too_long] + email_ids[len(indexed) :]
 
     def _held(self, email_id: EmailId) -> int:
         held = self._read.get(email_id)

@@ -154,12 +154,11 @@ class EmbeddedReader:
         row = self._row(f"{_EMAIL} WHERE account_id = ? AND content_id = ?", account_id, content_id)
         return None if row is None else _email(row)
 
-    def emails(self, account_id: AccountId) -> Iterator[Email]:
+    def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
         sql = f"{_EMAIL} WHERE account_id = ? AND email_id > ? ORDER BY email_id LIMIT {PAGE_ROWS}"
-        last = 0
-        while rows := self._rows(sql, account_id, last):
+        while rows := self._rows(sql, account_id, after):
             yield from map(_email, rows)
-            last = rows[-1][1]
+            after = rows[-1][1]
 
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         if uids is None:

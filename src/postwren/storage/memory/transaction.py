@@ -115,8 +115,9 @@ class MemoryReader:
         email_id = mine.contents.get(content_id)
         return None if email_id is None else mine.emails[email_id]
 
-    def emails(self, account_id: AccountId) -> Iterator[Email]:
-        return iter(sorted(self._of(account_id).emails.values(), key=lambda e: e.email_id))
+    def emails(self, account_id: AccountId, after: int = 0) -> Iterator[Email]:
+        emails = self._of(account_id).emails
+        return iter([emails[email_id] for email_id in sorted(emails) if email_id > after])
 
     def entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None = None) -> list[Entry]:
         rows = self._of(account_id).entries.get(mailbox_id, {})
