@@ -80,9 +80,11 @@ def test_it_is_one_stable_sort_by_all_keys(messages: list[tuple[int, int, bytes]
     keys = [KEYS[0]._replace(subject=subject) for subject in subjects]
     found = sort(range(len(messages)), wanted, arrived, sizes, keys.__getitem__)
 
+    columns: dict[SortKey, Sequence[Any]] = {SortKey.ARRIVAL: arrived, SortKey.SIZE: sizes, SortKey.SUBJECT: subjects}
+
     def before(left: int, right: int) -> bool:
         for key, is_reversed in wanted:
-            column: Sequence[Any] = [arrived, sizes, subjects][[SortKey.ARRIVAL, SortKey.SIZE, SortKey.SUBJECT].index(key)]
+            column: Sequence[Any] = columns[key]
             if column[left] != column[right]:
                 return bool(column[left] < column[right]) != is_reversed
         return left < right

@@ -67,7 +67,8 @@ class SearchIndex:
     """A `TextIndex` in a file. A file that cannot be used is replaced by an empty one."""
 
     def __init__(self, directory: Path) -> None:
-        path = directory / "search.db"
+        self._path = path = directory / "search.db"
+        self._is_damaged = False
         try:
             self._writer = _open(path)
         except (apsw.Error, OldVersion):
@@ -121,7 +122,7 @@ class SearchIndex:
             try:
                 return self._reader.execute(sql, bindings).fetchall()
             except apsw.Error as error:
-                raise TextIndexFailed(str(error)) from error
+                raise self._failed(error) from error
 
     # -- writing
 
@@ -153,12 +154,18 @@ class SearchIndex:
                 with immediate(self._writer):
                     yield self._writer
             except (apsw.Error, OSError) as error:
-                raise TextIndexFailed(str(error)) from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> TextIndexFailed:
+        self._is_damaged |= isinstance(error, apsw.CorruptError | apsw.NotADBError)
+        return TextIndexFailed(str(error))
 
     def close(self) -> None:
         with self._writing, self._reading:
             self._reader.close()
             self._writer.close()
+            if self._is_damaged:  # the next start fills a new one
+                _remove(self._path)
 
 
 class OldVersion(Exception):
@@ -203,6 +210,8 @@ def _open(path: Path) -> apsw.Connection:
             with immediate(connection):
                 connection.execute(TABLES)
                 connection.execute(f"PRAGMA user_version = {VERSION}")
+        for table in ("account", "too_long", "said", "trigrams"):
+            value(connection, f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608 (names of ours)
     except BaseException:
         connection.close()
         raise
