@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,7 @@ from postwren.mailstore.service.keys import ScannedKeys
 from postwren.mailstore.service.search import Sources, columns_of, search
 from postwren.message.fold import fold
 from postwren.message.searchtext import NO_TEXT, Needle, Place, SearchText, holds, search_text
-from postwren.storage.embedded import EmbeddedStore, Settings
-from postwren.storage.embedded import search_index
+from postwren.storage.embedded import EmbeddedStore, Settings, search_index
 from postwren.storage.embedded.search_index import SearchIndex
 from postwren.terms import AccountId, EmailId
 from postwren.testing.contract.scene import Scene
@@ -142,11 +141,11 @@ def test_its_faults_are_told_as_such(tmp_path: Path) -> None:
 
 def test_one_that_turns_out_to_be_damaged_is_gone_once_it_is_closed(tmp_path: Path) -> None:
     index = SearchIndex(tmp_path)
-    index.put(ANN, [(EmailId(n), said("word %d " % n * 200)) for n in range(1, 50)], (EmailId(50), b""))
+    index.put(ANN, [(EmailId(n), said(f"word {n} " * 200)) for n in range(1, 50)], (EmailId(50), b""))
     index.close()
     path = tmp_path / "search.db"
     octets = bytearray(path.read_bytes())
-    for at in range(8192 * 8, len(octets), 8192):
+    for at in range(len(octets) - 8192 * 4, len(octets), 8192):  # not the first ones, which are looked at when it is opened
         octets[at : at + 100] = b"x" * 100
     path.write_bytes(octets)
     index = SearchIndex(tmp_path)
@@ -188,6 +187,11 @@ async def opened(path: Path) -> Beside:
     return Beside(Scene(Opener(), path / "data", await Opener().open_store(path / "data")), path)
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():  # noqa: ASYNC110 (threads make it so)
+        await asyncio.sleep(0)
+
+
 def mail(word: str) -> bytes:
     return b"Subject: about %b\r\n\r\ntext\r\n" % word.encode()
 
@@ -200,11 +204,9 @@ def test_it_follows_all_accounts_and_drops_what_is_gone(tmp_path: Path) -> None:
         await scene.append(ann, mail("apples"), mail("pears"))
         await scene.append(ben, mail("apples"))
         running = asyncio.create_task(here.indexer.run())
-        while len(index.progress()) < 2:
-            await asyncio.sleep(0)
+        await until(lambda: len(index.progress()) == 2)
         await scene.append(ann, mail("plums"))
-        while index.indexed_up_to(ann.account_id) < 3:
-            await asyncio.sleep(0)
+        await until(lambda: index.indexed_up_to(ann.account_id) == 3)
         running.cancel()
         assert await here.found(ann.account_id, "APPLES") == [1]
         assert index.find(ann.account_id, Needle(Place.ANYWHERE, fold("plums")), [EmailId(3)]) == {3}
@@ -230,11 +232,9 @@ def test_it_waits_while_there_are_deliveries(tmp_path: Path) -> None:
         looks: list[bool] = [True] * 50
         here.indexer = Indexer(here.scene.store, here.index, lambda: bool(looks and looks.pop()), Fast)
         running = asyncio.create_task(here.indexer.run())
-        while looks:
-            assert here.index.progress() == {}
-            await asyncio.sleep(0)
-        while not here.index.progress():
-            await asyncio.sleep(0)
+        await until(lambda: not looks or here.index.progress() != {})
+        assert looks == []
+        await until(lambda: bool(here.index.progress()))
         running.cancel()
         here.index.close()
         await here.scene.end()
