@@ -141,16 +141,16 @@ def test_its_faults_are_told_as_such(tmp_path: Path) -> None:
 
 def test_one_that_turns_out_to_be_damaged_is_gone_once_it_is_closed(tmp_path: Path) -> None:
     index = SearchIndex(tmp_path)
-    index.put(ANN, [(EmailId(n), said(f"word {n} " * 200)) for n in range(1, 50)], (EmailId(50), b""))
+    index.put(ANN, [(EmailId(n), said(f"word {n} " * 200)) for n in range(1, 200)], (EmailId(200), b""))
     index.close()
     path = tmp_path / "search.db"
     octets = bytearray(path.read_bytes())
-    for at in range(len(octets) - 8192 * 4, len(octets), 8192):  # not the first ones, which are looked at when it is opened
+    for at in range(len(octets) // 16384 * 8192, len(octets), 8192):  # not the first ones, which are looked at when it is opened
         octets[at : at + 100] = b"x" * 100
     path.write_bytes(octets)
     index = SearchIndex(tmp_path)
     with pytest.raises(TextIndexFailed):
-        index.find(ANN, body("word 1 "), [EmailId(n) for n in range(1, 50)])
+        index.find(ANN, body("d"), [EmailId(n) for n in range(1, 200)])
     index.close()
     assert not path.exists()
 
