@@ -14,10 +14,10 @@ from postwren.mailstore.errors import TextIndexFailed
 from postwren.mailstore.port import Reader, Store
 from postwren.mailstore.service.accounts import remove_account
 from postwren.mailstore.service.expunge import expunge
+from postwren.mailstore.service.find import Finder, columns_of
 from postwren.mailstore.service.housekeeping import end_recovery
 from postwren.mailstore.service.indexer import Indexer, Pace
-from postwren.mailstore.service.keys import ScannedKeys
-from postwren.mailstore.service.search import Sources, columns_of, search
+from postwren.mailstore.service.keys import Keys
 from postwren.message.fold import fold
 from postwren.message.searchtext import NO_TEXT, Needle, Place, SearchText, holds, search_text
 from postwren.storage.embedded import EmbeddedStore, Settings, search_index
@@ -175,8 +175,8 @@ class Beside:
         store = self.scene.store
         account = self.scene.reader.account(account_id)
         assert account is not None
-        sources = Sources(ScannedKeys(store.read_body), store.read_body, self.index)
-        return list(await search(store, sources, account_id, columns_of(self.scene.entries(account)), q.Text(text)))
+        finder = Finder(store, Keys(store.read_body), self.index)
+        return list((await finder.search(account_id, columns_of(self.scene.entries(account)), q.Text(text))).uids)
 
 
 class Fast(Pace):

@@ -3,7 +3,8 @@ time, with and without a text index; and what must hold whoever asks (A-43)."""
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,14 @@ from tests.conftest import OpenStore
 from postwren.mailstore import query as q
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
-from postwren.mailstore.port import Reader, Store, TextIndex
+from postwren.mailstore.port import Store, TextIndex
+from postwren.mailstore.service.find import Bounds, Columns, Finder, columns_of
 from postwren.mailstore.service.indexer import Indexer
-from postwren.mailstore.service.keys import ScannedKeys, keys_of
-from postwren.mailstore.service.search import Search, Sources, columns_of, search
+from postwren.mailstore.service.keys import Keys, thread_id
+from postwren.mailstore.service.search import Search
+from postwren.mailstore.service.sort import SortKey
+from postwren.mailstore.service.textsearch import Texts
+from postwren.mailstore.service.thread import Algorithm
 from postwren.message.digest import digest
 from postwren.message.fold import fold
 from postwren.message.searchtext import Needle, Place, holds, search_text
@@ -95,22 +100,27 @@ class Opener:
 
 
 @pytest.fixture(scope="module", params=["scan", "index", "half an index"])
-def sources(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
+def index(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TextIndex | None]:
     index: TextIndex | None = None
     if request.param != "scan":
         index = SearchIndex(tmp_path_factory.mktemp("index"))
         most = len(MESSAGES) if request.param == "index" else len(MESSAGES) // 2
         texts = [(EmailId(n + 1), search_text(octets)) for n, octets in enumerate(MESSAGES[:most])]
         index.put(world.account_id, texts, (EmailId(most), b""))
-    yield Sources(ScannedKeys(world.store.read_body), world.store.read_body, index)
+    yield index
     if index is not None:
         index.close()
 
 
-def found(world: World, sources: Sources, query: q.Query) -> list[int]:
-    work = Search(sources, world.account_id, columns_of(world.entries), query)
+def work_on(world: World, index: TextIndex | None, query: q.Query) -> Search:
+    read_body, owner = world.store.read_body, world.account_id
+    return Search(owner, columns_of(world.entries), query, Keys(read_body), Texts(read_body, index, owner, query))
+
+
+def found(world: World, index: TextIndex | None, query: q.Query) -> list[int]:
+    work = work_on(world, index, query)
     assert work.run(world.store.reader, lambda: False)
-    return [uid - 1 for uid in work.uids()]
+    return work.rows
 
 
 # -- the evaluator
@@ -151,17 +161,22 @@ def is_true(world: World, number: int, query: q.Query) -> bool:
             return entry.modseq >= modseq
         case q.EmailIs(email_id):
             return entry.email_id == email_id
-        case q.ThreadIs(thread_id):
-            return keys_of(digest(octets)).thread_id == thread_id
+        case q.ThreadIs(wanted):
+            return thread(octets) == wanted
         case q.SaveDateSupported():
             return True
 
 
+def thread(octets: bytes) -> str | None:
+    made = digest(octets)
+    return thread_id(made.message_id, made.references)
+
+
 def is_day(entry: Entry, octets: bytes, of: q.DayOf, relation: q.Relation, day: int) -> bool:
-    keys = keys_of(digest(octets))
-    if of is q.DayOf.SENT and keys.sent is None:
+    made = digest(octets)
+    if of is q.DayOf.SENT and made.sent_date is None:
         return False
-    sent = (keys.sent or 0) + keys.sent_offset * 60
+    sent = (made.sent_date or 0) + made.sent_offset * 60
     date = {q.DayOf.SENT: sent, q.DayOf.INTERNAL: entry.internaldate, q.DayOf.SAVED: entry.savedate}[of] // DAY
     return {q.Relation.BEFORE: date < day, q.Relation.ON: date == day, q.Relation.SINCE: date >= day}[relation]
 
@@ -186,7 +201,7 @@ LEAVES = st.one_of(
     st.sampled_from(WORDS).map(q.Text),
     st.integers(1, 20).map(lambda n: q.ModSeqFrom(ModSeq(n))),
     st.integers(1, 12).map(lambda n: q.EmailIs(EmailId(n))),
-    st.sampled_from([keys_of(digest(MESSAGES[0])).thread_id or "", "Tx"]).map(q.ThreadIs),
+    st.sampled_from([thread(MESSAGES[0]) or "", "Tx"]).map(q.ThreadIs),
     st.just(q.SaveDateSupported()),
 )
 QUERIES: st.SearchStrategy[q.Query] = st.recursive(
@@ -203,8 +218,8 @@ QUERIES: st.SearchStrategy[q.Query] = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(query=QUERIES)
-def test_it_finds_what_a_look_at_every_message_finds(world: World, sources: Sources, query: q.Query) -> None:
-    assert found(world, sources, query) == [n for n in range(len(MESSAGES)) if is_true(world, n, query)]
+def test_it_finds_what_a_look_at_every_message_finds(world: World, index: TextIndex | None, query: q.Query) -> None:
+    assert found(world, index, query) == [n for n in range(len(MESSAGES)) if is_true(world, n, query)]
 
 
 @pytest.mark.parametrize(
@@ -225,8 +240,8 @@ def test_it_finds_what_a_look_at_every_message_finds(world: World, sources: Sour
         (q.Not(q.Day(q.DayOf.SENT, q.Relation.SINCE, 0)), [1, 3, 4, 5, 6, 7, 8]),
     ],
 )
-def test_worked_examples(world: World, sources: Sources, query: q.Query, expected: list[int]) -> None:
-    assert found(world, sources, query) == expected
+def test_worked_examples(world: World, index: TextIndex | None, query: q.Query, expected: list[int]) -> None:
+    assert found(world, index, query) == expected
 
 
 # -- bounds
@@ -239,26 +254,27 @@ def nested(depth: int) -> q.Query:
     return query
 
 
-def test_depth_number_and_texts_are_bounded(world: World, sources: Sources) -> None:
+def test_depth_number_and_texts_are_bounded(world: World, index: TextIndex | None) -> None:
     texts = tuple(q.Body(str(n)) for n in range(201))
     for query, too_big in [
         (nested(99), nested(100_000)),
         (q.And((q.ALL,) * 4_999), q.And((q.ALL,) * 5_000)),
         (q.Or(texts[:200]), q.Or(texts)),
     ]:
-        found(world, sources, query)
+        q.check_bounds(query)
+        found(world, index, query)
         with pytest.raises(QueryTooBig):
-            found(world, sources, too_big)
+            q.check_bounds(too_big)
 
 
-def test_a_search_pauses_whenever_it_is_told_and_goes_on(world: World, sources: Sources) -> None:
+def test_a_search_pauses_whenever_it_is_told_and_goes_on(world: World, index: TextIndex | None) -> None:
     query = q.And((q.Text("o"), q.Or((q.Body("world"), q.Header("subject", "one"))), q.Not(q.Text("again"))))
-    work = Search(sources, world.account_id, columns_of(world.entries), query)
+    work = work_on(world, index, query)
     pauses = 0
     while not work.run(world.store.reader, lambda: True):
         pauses += 1
     assert pauses >= 4
-    assert [uid - 1 for uid in work.uids()] == found(world, sources, query)
+    assert work.rows == found(world, index, query)
 
 
 def test_every_message_is_read_once_for_all_texts_of_a_query(world: World) -> None:
@@ -270,7 +286,9 @@ def test_every_message_is_read_once_for_all_texts_of_a_query(world: World) -> No
 
     bodies = [q.Body(word) for word in WORDS if word]
     query = q.Or((*bodies, q.Text("nowhere"), q.Header("subject", "nowhere")))
-    found(world, Sources(ScannedKeys(read_body), read_body), query)
+    owner = world.account_id
+    work = Search(owner, columns_of(world.entries), query, Keys(read_body), Texts(read_body, None, owner, query))
+    assert work.run(world.store.reader, lambda: False)
     assert len(reads) == len(MESSAGES)
 
 
@@ -288,13 +306,12 @@ def test_of_a_header_the_whole_message_is_not_read(world: World) -> None:
             octets.append(len(data))
             return data
 
-        columns = columns_of(scene.entries(ann))
-        work = Search(Sources(ScannedKeys(read_body), read_body), ann.account_id, columns, q.Header("subject", "HERE"))
-        assert work.run(scene.reader, lambda: False)
-        assert work.uids() == [1]
-        work = Search(Sources(ScannedKeys(read_body), read_body), ann.account_id, columns, q.Header("subject", "far"))
-        assert work.run(scene.reader, lambda: False)
-        assert work.uids() == [2]
+        columns, owner = columns_of(scene.entries(ann)), ann.account_id
+        for word, expected in [("HERE", [0]), ("far", [1])]:
+            query = q.Header("subject", word)
+            work = Search(owner, columns, query, Keys(read_body), Texts(read_body, None, owner, query))
+            assert work.run(scene.reader, lambda: False)
+            assert work.rows == expected
         await scene.end()
 
     asyncio.run(story())
@@ -312,25 +329,35 @@ async def mailbox(store: Store, count: int) -> tuple[Scene, AccountId]:
     return scene, ann.account_id
 
 
-def columns(scene: Scene, account_id: AccountId) -> Sequence[Entry]:
+def seen(scene: Scene, account_id: AccountId) -> Columns:
+    return columns_of(entries(scene, account_id))
+
+
+def entries(scene: Scene, account_id: AccountId) -> Sequence[Entry]:
     account = scene.reader.account(account_id)
     assert account is not None
     return scene.entries(account)
 
 
+def finder(scene: Scene, index: TextIndex | None = None, now: Callable[[], float] = lambda: 0.0) -> Finder:
+    return Finder(scene.store, Keys(scene.store.read_body), index, now)
+
+
 def test_a_search_ends_when_its_time_is_over_or_nobody_waits(open_each_store: OpenStore) -> None:
     async def story() -> None:
-        scene, account_id = await mailbox(open_each_store(), 40)
-        sources = Sources(ScannedKeys(scene.store.read_body), scene.store.read_body)
-        seen = columns_of(columns(scene, account_id))
-        assert await search(scene.store, sources, account_id, seen, q.Body("NUMBER 7 ")) == [8]
+        scene, owner = await mailbox(open_each_store(), 40)
+        box = seen(scene, owner)
+        assert (await finder(scene).search(owner, box, q.Body("NUMBER 7 "))).uids == [8]
         ticks = itertools.count()
-        with pytest.raises(SearchTooLong):
-            await search(scene.store, sources, account_id, seen, q.Body("7"), seconds=3, now=lambda: float(next(ticks)))
-        with pytest.raises(SearchTooLong):
-            await search(scene.store, sources, account_id, seen, q.Body("7"), is_unwanted=lambda: True)
+        in_a_hurry = finder(scene, now=lambda: float(next(ticks)))
+        for order in [in_a_hurry.search(owner, box, q.Body("7"), Bounds(3)),
+                      in_a_hurry.sort(owner, box, q.ALL, [(SortKey.DATE, False)], Bounds(4)),
+                      in_a_hurry.thread(owner, box, q.ALL, Algorithm.REFS, Bounds(4)),
+                      finder(scene).search(owner, box, q.Body("7"), Bounds(30, lambda: True))]:  # fmt: skip
+            with pytest.raises(SearchTooLong):
+                await order
         with pytest.raises(QueryTooBig):
-            await search(scene.store, sources, account_id, seen, nested(200))
+            await finder(scene).search(owner, box, nested(200))
         await scene.end()
 
     asyncio.run(story())
@@ -338,21 +365,17 @@ def test_a_search_ends_when_its_time_is_over_or_nobody_waits(open_each_store: Op
 
 def test_others_read_between_the_slices_of_a_search(open_each_store: OpenStore) -> None:
     async def story() -> None:
-        scene, account_id = await mailbox(open_each_store(), 64)
-        sources = Sources(ScannedKeys(scene.store.read_body), scene.store.read_body)
+        scene, owner = await mailbox(open_each_store(), 64)
         order: list[str] = []
         ticks = itertools.count()
 
         async def searching() -> None:
-            seen = columns_of(columns(scene, account_id))
-            await search(scene.store, sources, account_id, seen, q.Body("7"), seconds=1e9, now=lambda: float(next(ticks)))
+            slow = finder(scene, now=lambda: float(next(ticks)))
+            await slow.search(owner, seen(scene, owner), q.Body("7"), Bounds(1e9))
             order.append("searched")
 
         async def reading() -> None:
-            def unit(reader: Reader) -> None:
-                order.append("read")
-
-            await scene.store.read(unit)
+            await scene.store.read(lambda _: order.append("read"))
 
         await asyncio.gather(searching(), reading())
         assert order == ["read", "searched"]
@@ -363,13 +386,61 @@ def test_others_read_between_the_slices_of_a_search(open_each_store: OpenStore) 
 
 def test_a_message_that_went_meanwhile_is_not_found_and_disturbs_nobody(open_each_store: OpenStore) -> None:
     async def story() -> None:
-        scene, account_id = await mailbox(open_each_store(), 3)
-        seen = columns(scene, account_id)
-        gone = [seen[0], seen[1]._replace(email_id=EmailId(99)), seen[2]]
-        sources = Sources(ScannedKeys(scene.store.read_body), scene.store.read_body)
-        assert await search(scene.store, sources, account_id, columns_of(gone), q.Text("number")) == [1, 3]
-        since = q.Day(q.DayOf.SENT, q.Relation.SINCE, 0)
-        assert await search(scene.store, sources, account_id, columns_of(gone), since) == []
+        scene, owner = await mailbox(open_each_store(), 3)
+        first, second, third = entries(scene, owner)
+        box = columns_of([first, second._replace(email_id=EmailId(99)), third])
+        find = finder(scene)
+        assert (await find.search(owner, box, q.Text("number"))).uids == [1, 3]
+        assert (await find.search(owner, box, q.Day(q.DayOf.SENT, q.Relation.SINCE, 0))).uids == []
+        assert (await find.sort(owner, box, q.ALL, [(SortKey.SUBJECT, True)])).uids == [3, 1, 2]
+        forest, found = await find.thread(owner, box, q.ALL, Algorithm.REFERENCES)
+        assert (list(forest.rows), found.uids) == ([1, 2, 3], [1, 2, 3])
+        await scene.end()
+
+    asyncio.run(story())
+
+
+def test_columns_may_change_while_they_are_searched(open_each_store: OpenStore) -> None:
+    async def story() -> None:
+        scene, owner = await mailbox(open_each_store(), 300)
+        box = Snapshot()
+        box.uids, box.email_ids = array("I", range(1, 301)), array("Q", range(1, 301))
+        for name in ("flagset_ids", "modseqs", "internaldates", "savedates", "sizes"):
+            setattr(box, name, array("q", bytes(8 * 300)))
+        sorting = asyncio.create_task(finder(scene).sort(owner, box, q.Text("number 7 "), [(SortKey.SUBJECT, False)]))
+        threading = asyncio.create_task(finder(scene).thread(owner, box, q.Not(q.HasFlag("x")), Algorithm.ORDEREDSUBJECT))
+        await asyncio.sleep(0)
+        del box.uids[5:], box.email_ids[5:], box.flagset_ids[:], box.sizes[:], box.internaldates[:]
+        assert (await sorting).uids == [8]
+        assert len((await threading)[0].rows) == 300
+        await scene.end()
+
+    asyncio.run(story())
+
+
+class Snapshot:
+    """Columns that belong to somebody else."""
+
+    uids: "array[int]"
+    email_ids: "array[int]"
+    flagset_ids: "array[int]"
+    modseqs: "array[int]"
+    internaldates: "array[int]"
+    savedates: "array[int]"
+    sizes: "array[int]"
+
+
+def test_the_highest_modseq_of_what_was_found_is_told(open_each_store: OpenStore) -> None:
+    async def story() -> None:
+        scene, owner = await mailbox(open_each_store(), 3)
+        account = scene.reader.account(owner)
+        assert account is not None
+        await scene.add_flags(scene.mailbox(account), 2, "\\Seen")
+        box = seen(scene, owner)
+        found = await finder(scene).search(owner, box, q.ModSeqFrom(ModSeq(1)))
+        assert found.modseq == max(entry.modseq for entry in entries(scene, owner))
+        assert (await finder(scene).search(owner, box, q.Not(q.HasFlag("\\Seen")))).modseq == entries(scene, owner)[0].modseq
+        assert (await finder(scene).search(owner, box, q.Or(()))).modseq is None
         await scene.end()
 
     asyncio.run(story())
@@ -380,17 +451,16 @@ def test_a_message_that_went_meanwhile_is_not_found_and_disturbs_nobody(open_eac
 
 def test_the_indexer_catches_up_and_what_it_has_not_yet_is_read(open_each_store: OpenStore, tmp_path: Path) -> None:
     async def story() -> None:
-        scene, account_id = await mailbox(open_each_store(), 50)
+        scene, owner = await mailbox(open_each_store(), 50)
         index = SearchIndex(tmp_path)
         indexer = Indexer(scene.store, index)
-        sources = Sources(ScannedKeys(scene.store.read_body), scene.store.read_body, index)
-        seen = columns_of(columns(scene, account_id))
+        find, box = finder(scene, index), seen(scene, owner)
         for _ in range(4):
-            assert await search(scene.store, sources, account_id, seen, q.Body("number 7 ")) == [8]
-            assert await search(scene.store, sources, account_id, seen, q.Text("9")) == [10, 20, 30, 40, 50]
-            await indexer.step(account_id)
-        assert index.indexed_up_to(account_id) == 50
-        assert not await indexer.step(account_id)
+            assert (await find.search(owner, box, q.Body("number 7 "))).uids == [8]
+            assert (await find.search(owner, box, q.Text("9"))).uids == [10, 20, 30, 40, 50]
+            await indexer.step(owner)
+        assert index.indexed_up_to(owner) == 50
+        assert not await indexer.step(owner)
         index.close()
         await scene.end()
 

@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postwren.mailstore.service.keys import NO_KEYS, Keys
+from postwren.mailstore.service.keys import Linked
 from postwren.mailstore.service.thread import Algorithm, Forest, thread
 
 
-def message(name: str | None, *references: str, subject: str = "", is_reply: bool = False, sent: int | None = None) -> Keys:
-    return NO_KEYS._replace(
-        message_id=name, references=references, subject=subject.upper().encode(), is_reply=is_reply, sent=sent
-    )
+def message(name: str | None, *references: str, subject: str = "", is_reply: bool = False, sent: int | None = None) -> Linked:
+    return Linked(sent, subject.upper().encode(), is_reply, name, references)
 
 
-def shown(messages: Sequence[Keys], algorithm: Algorithm = Algorithm.REFERENCES) -> str:
+def shown(messages: Sequence[Linked], algorithm: Algorithm = Algorithm.REFERENCES) -> str:
     """The THREAD response of a mailbox, whose messages count from 1."""
     return rendered(thread(range(len(messages)), messages, range(len(messages)), algorithm))
 
@@ -150,7 +148,7 @@ class Node:
 
 
 class Plain:
-    def __init__(self, keys: Sequence[Keys]) -> None:
+    def __init__(self, keys: Sequence[Linked]) -> None:
         self.keys = keys
         self.nodes = [Node(number) for number in range(len(keys))]
 
@@ -239,7 +237,7 @@ class Plain:
                 table[key.subject] = dummy
 
 
-def plainly(keys: Sequence[Keys]) -> list[tuple[int, int]]:
+def plainly(keys: Sequence[Linked]) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
 
     def walk(nodes: Iterable[Node], depth: int) -> None:
@@ -252,7 +250,7 @@ def plainly(keys: Sequence[Keys]) -> list[tuple[int, int]]:
 
 
 @st.composite
-def conversations(draw: st.DrawFn) -> list[Keys]:
+def conversations(draw: st.DrawFn) -> list[Linked]:
     """Messages whose references tell of one truth, in any order, some missing, some with their references cut."""
     count = draw(st.integers(1, 14))
     ancestors: list[list[str]] = []
@@ -278,7 +276,7 @@ def conversations(draw: st.DrawFn) -> list[Keys]:
 
 @settings(max_examples=300, deadline=None)
 @given(conversations())
-def test_it_is_what_the_six_steps_say(keys: list[Keys]) -> None:
+def test_it_is_what_the_six_steps_say(keys: list[Linked]) -> None:
     forest = thread(range(len(keys)), keys, range(len(keys)), Algorithm.REFERENCES)
     assert list(zip(forest.rows, forest.depths, strict=True)) == plainly(keys)
 
@@ -297,7 +295,7 @@ IDS = st.sampled_from("abcdefgh")
     ),
     st.sampled_from(Algorithm),
 )  # fmt: skip
-def test_whatever_the_references_every_message_is_there_once(keys: list[Keys], algorithm: Algorithm) -> None:
+def test_whatever_the_references_every_message_is_there_once(keys: list[Linked], algorithm: Algorithm) -> None:
     forest = thread(range(len(keys)), keys, range(len(keys)), algorithm)
     assert sorted(row for row in forest.rows if row >= 0) == list(range(len(keys)))
     for at, (row, depth, count) in enumerate(zip(forest.rows, forest.depths, forest.counts, strict=True)):
@@ -308,18 +306,18 @@ def test_whatever_the_references_every_message_is_there_once(keys: list[Keys], a
         assert at == 0 or depth <= forest.depths[at - 1] + 1
 
 
-def chain(count: int) -> list[Keys]:
+def chain(count: int) -> list[Linked]:
     return [message(str(n), *[str(n - 1)] * (n > 0)) for n in range(count)]
 
 
-def comb(count: int) -> list[Keys]:
+def comb(count: int) -> list[Linked]:
     """A long chain, then pairs whose upper one is hung below it late: looking for loops by walking up would be quadratic."""
     half = count // 2
     pairs = [message(f"low{n}", f"up{n}") for n in range(half // 2)]
     return chain(half) + pairs + [message(f"up{n}", str(half - 1)) for n in range(half // 2)]
 
 
-HOSTILE: dict[str, Callable[[int], list[Keys]]] = {
+HOSTILE: dict[str, Callable[[int], list[Linked]]] = {
     "a chain": chain,
     "a chain backwards": lambda count: chain(count)[::-1],
     "a shuffled chain": lambda count: random.Random(1).sample(chain(count), count),

@@ -1,16 +1,17 @@
-"""SORT (RFC 5256 section 3, RFC 5957, RFC 6203 section 6): rows of a mailbox in the order that somebody wants.
+"""SORT (RFC 5256 section 3, RFC 5957, RFC 6203 section 6): what a search found, in the order that somebody wants.
 
-Text is compared as i;unicode-casemap orders it, which is octet by octet once it is folded. Rows that are equal stay in mailbox
-order, also where a key is reversed.
+Text is compared as i;unicode-casemap orders it, which is octet by octet once it is folded. Messages that are equal stay in
+mailbox order, also where a key is reversed.
 """
 
 import enum
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from postwren.mailstore.service.keys import Keys
+from postwren.mailstore.service.keys import Key
+from postwren.mailstore.service.order import in_order
 
-__all__ = ["SortKey", "needs_keys", "relevance", "sort"]
+__all__ = ["SortKey", "keys_for", "relevance", "sort"]
 
 
 class SortKey(enum.Enum):
@@ -26,69 +27,59 @@ class SortKey(enum.Enum):
     RELEVANCY = "RELEVANCY"
 
 
-_OF_COLUMNS = frozenset({SortKey.ARRIVAL, SortKey.SIZE, SortKey.RELEVANCY})
+_KEYS: Final = {
+    SortKey.CC: Key.CC,
+    SortKey.DATE: Key.SENT,
+    SortKey.FROM: Key.FROM,
+    SortKey.SUBJECT: Key.SUBJECT,
+    SortKey.TO: Key.TO,
+    SortKey.DISPLAYFROM: Key.DISPLAY_FROM,
+    SortKey.DISPLAYTO: Key.DISPLAY_TO,
+}
 
 
-def needs_keys(order: Sequence[tuple[SortKey, bool]]) -> bool:
-    """Whether the keys of messages are looked at; else `sort` may be given none."""
-    return any(key not in _OF_COLUMNS for key, _ in order)
+def keys_for(order: Sequence[tuple[SortKey, bool]]) -> list[Key]:
+    """The columns of keys that `sort` will ask for."""
+    return list(dict.fromkeys(_KEYS[key] for key, _ in order if key in _KEYS))
 
 
 def sort(
-    rows: Sequence[int],
     order: Sequence[tuple[SortKey, bool]],
     internaldates: Sequence[int],
     sizes: Sequence[int],
-    keys: Callable[[int], Keys],
+    column: Callable[[Key], Sequence[Any]],
 ) -> list[int]:
-    """The rows (ascending positions in the columns) by these keys, each with whether it is reversed; `keys(row)` is asked once a
-    row and key. One stable pass a key, the last key first."""
-    found = list(rows)
+    """The positions 0, 1, ... of the parallel columns by these keys, each with whether it is reversed. One stable pass a key, the
+    last key first."""
+    found = list(range(len(sizes)))
     for key, is_reversed in reversed(_first_of_each(order)):
-        values = _values(found, key, internaldates, sizes, keys)
-        found.sort(key=values.__getitem__, reverse=is_reversed)
+        match key:
+            case SortKey.ARRIVAL:
+                values: Sequence[Any] = internaldates
+            case SortKey.SIZE:
+                values = sizes
+            case SortKey.RELEVANCY:  # the most relevant comes first
+                values = [-date for date in internaldates]
+            case SortKey.DATE:  # RFC 5256 section 2.2
+                sent = column(Key.SENT)
+                values = [each if date is None else date for date, each in zip(sent, internaldates, strict=True)]
+            case _:
+                values = column(_KEYS[key])
+        found = in_order(found, values.__getitem__, is_reversed)
     return found
 
 
 def _first_of_each(order: Sequence[tuple[SortKey, bool]]) -> list[tuple[SortKey, bool]]:
-    """A key that comes again decides nothing any more: the passes are no more than there are keys."""
+    """A key that comes again decides nothing any more: there are no more passes than keys."""
     first: dict[SortKey, bool] = {}
     for key, is_reversed in order:
         first.setdefault(key, is_reversed)
     return list(first.items())
 
 
-def _values(
-    rows: Sequence[int], key: SortKey, internaldates: Sequence[int], sizes: Sequence[int], keys: Callable[[int], Keys]
-) -> dict[int, Any]:
-    """What is compared, by row."""
-    match key:
-        case SortKey.ARRIVAL:
-            return {row: internaldates[row] for row in rows}
-        case SortKey.SIZE:
-            return {row: sizes[row] for row in rows}
-        case SortKey.RELEVANCY:  # the most relevant first, and newer is more relevant
-            return {row: -internaldates[row] for row in rows}
-        case SortKey.DATE:  # RFC 5256 section 2.2
-            return {row: internaldates[row] if (sent := keys(row).sent) is None else sent for row in rows}
-        case SortKey.SUBJECT:
-            return {row: keys(row).subject for row in rows}
-        case SortKey.FROM:
-            return {row: keys(row).sent_from for row in rows}
-        case SortKey.TO:
-            return {row: keys(row).sent_to for row in rows}
-        case SortKey.CC:
-            return {row: keys(row).sent_cc for row in rows}
-        case SortKey.DISPLAYFROM:
-            return {row: keys(row).display_from for row in rows}
-        case SortKey.DISPLAYTO:
-            return {row: keys(row).display_to for row in rows}
-
-
-def relevance(rows: Sequence[int], internaldates: Sequence[int]) -> list[int]:
-    """A score from 1 to 100 for each row (RFC 6203 section 4): the newest has 100, the oldest 1, equal dates the same."""
-    if not rows:
+def relevance(internaldates: Sequence[int]) -> list[int]:
+    """A score from 1 to 100 for each message (RFC 6203 section 4): the newest has 100, the oldest 1, equal dates the same."""
+    if not internaldates:
         return []
-    dates = [internaldates[row] for row in rows]
-    low, span = min(dates), max(dates) - min(dates)
-    return [100 if not span else 1 + (date - low) * 99 // span for date in dates]
+    low, span = min(internaldates), max(internaldates) - min(internaldates)
+    return [100 if not span else 1 + (date - low) * 99 // span for date in internaldates]

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postwren.mailstore.service.keys import Keys
+from postwren.mailstore.service.keys import Linked
+from postwren.mailstore.service.order import in_order
 
 __all__ = ["Algorithm", "Forest", "thread"]
 
@@ -44,8 +45,8 @@ class Forest:
             yield found
 
 
-def thread(rows: Sequence[int], keys: Sequence[Keys], internaldates: Sequence[int], algorithm: Algorithm) -> Forest:
-    """The threads of these rows (ascending positions in the columns); `keys[i]` and `internaldates[i]` are those of `rows[i]`."""
+def thread(rows: Sequence[int], keys: Sequence[Linked], internaldates: Sequence[int], algorithm: Algorithm) -> Forest:
+    """The threads of these messages, in mailbox order; `rows` are what they are to be called (UIDs, say)."""
     dates = [internal if key.sent is None else key.sent for key, internal in zip(keys, internaldates, strict=True)]
     match algorithm:
         case Algorithm.ORDEREDSUBJECT:
@@ -56,11 +57,11 @@ def thread(rows: Sequence[int], keys: Sequence[Keys], internaldates: Sequence[in
             return _refs(_Tree(rows, keys, dates))
 
 
-def _ordered_subject(rows: Sequence[int], keys: Sequence[Keys], dates: Sequence[int]) -> Forest:
+def _ordered_subject(rows: Sequence[int], keys: Sequence[Linked], dates: Sequence[int]) -> Forest:
     threads: dict[bytes, list[int]] = {}
-    for each in sorted(range(len(rows)), key=dates.__getitem__):
+    for each in in_order(range(len(rows)), dates.__getitem__):
         threads.setdefault(keys[each].subject, []).append(each)
-    order = sorted(threads.values(), key=lambda members: (dates[members[0]], members[0]))
+    order = in_order(threads.values(), lambda members: (dates[members[0]], members[0]))
     flat = [(rows[each], at, len(members)) for members in order for at, each in enumerate(members)]
     return Forest(
         [row for row, _, _ in flat],
@@ -74,7 +75,7 @@ class _Tree:
 
     __slots__ = ("children", "count", "dates", "heads", "keys", "rows")
 
-    def __init__(self, rows: Sequence[int], keys: Sequence[Keys], dates: Sequence[int]) -> None:
+    def __init__(self, rows: Sequence[int], keys: Sequence[Linked], dates: Sequence[int]) -> None:
         self.rows = rows
         self.keys = keys
         self.dates = dates
@@ -113,9 +114,9 @@ class _Tree:
 
     def sort_children(self) -> None:
         """Step 6, and all that step 4 needs of it: only heads can be missing, so no order depends on a deeper one."""
-        for siblings in self.children:
+        for node, siblings in enumerate(self.children):
             if len(siblings) > 1:
-                siblings.sort(key=self.place)
+                self.children[node] = in_order(siblings, self.place)
 
     def newest(self, head: int) -> tuple[int, int]:
         """The newest message of a thread."""
@@ -141,7 +142,7 @@ class _Tree:
         return Forest(rows, depths, counts)
 
 
-def _parents(keys: Sequence[Keys]) -> list[int]:
+def _parents(keys: Sequence[Linked]) -> list[int]:
     """Step 1: who answers whom.
 
     A link that another message's references would give a message that is still to come is left out: the message's own step
@@ -195,16 +196,16 @@ def _nearest(parents: list[int], count: int) -> list[int]:
 
 def _references(tree: _Tree) -> Forest:
     tree.sort_children()
-    tree.heads.sort(key=tree.place)
+    tree.heads = in_order(tree.heads, tree.place)
     _merge_subjects(tree)
     tree.sort_children()
-    tree.heads.sort(key=tree.place)
+    tree.heads = in_order(tree.heads, tree.place)
     return tree.forest()
 
 
 def _refs(tree: _Tree) -> Forest:
     tree.sort_children()
-    tree.heads.sort(key=tree.newest)
+    tree.heads = in_order(tree.heads, tree.newest)
     return tree.forest()
 
 

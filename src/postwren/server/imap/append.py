@@ -26,7 +26,7 @@ from postwren.server.imap.catenate import BadUrlFound, read_url
 from postwren.server.imap.copy import TRY_CREATE
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
-from postwren.server.imap.session import ImapSession, Later, Upload, numbered, waiting
+from postwren.server.imap.session import ImapSession, Later, numbered, waiting
 from postwren.server.imap.store import allowed_flags
 from postwren.terms import MailboxId
 

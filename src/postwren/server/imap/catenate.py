@@ -26,7 +26,9 @@ _URL: Final = re.compile(
     re.IGNORECASE,
 )
 _SECTION: Final = re.compile(r"(?P<parts>\d+(?:\.\d+)*)?(?:(?:^|(?<=\d)\.)(?P<text>HEADER|TEXT|MIME))?", re.IGNORECASE)
-_FIELDS: Final = re.compile(r"(?:(?P<parts>\d+(?:\.\d+)*)\.)?(?P<text>HEADER\.FIELDS(?:\.NOT)?) ?\((?P<names>[^()]*)\)", re.IGNORECASE)
+_FIELDS: Final = re.compile(
+    r"(?:(?P<parts>\d+(?:\.\d+)*)\.)?(?P<text>HEADER\.FIELDS(?:\.NOT)?) ?\((?P<names>[^()]*)\)", re.IGNORECASE
+)
 
 
 class BadUrlFound(Exception):

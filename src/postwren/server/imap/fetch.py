@@ -216,7 +216,9 @@ def _tell_vanished(session: ImapSession, selected: Selected, command: Fetch, ran
 def _as_written(selected: Selected, numbers: tuple[tuple[int, int], ...]) -> UidRanges:
     """The ranges of the command, beyond the view too; `*` is the next UID, so that an empty mailbox has one."""
     last = max(selected.view.largest_uid, selected.snapshot.uidnext - 1)
-    return uidrange.union([(min(ends), max(ends)) for ends in ([min(end, last) if end == STAR else end for end in one] for one in numbers)])
+    return uidrange.union(
+        [(min(ends), max(ends)) for ends in ([min(end, last) if end == STAR else end for end in one] for one in numbers)]
+    )
 
 
 def enable_condstore(session: ImapSession) -> None:
@@ -232,9 +234,7 @@ def enable_condstore(session: ImapSession) -> None:
 # -- batches
 
 
-def fetch_lines(
-    session: ImapSession, selected: Selected, layout: Layout, spans: Sequence[Span], walk: Walk
-) -> Iterator[bytes]:
+def fetch_lines(session: ImapSession, selected: Selected, layout: Layout, spans: Sequence[Span], walk: Walk) -> Iterator[bytes]:
     """The responses, a batch at a time."""
     step = BODIES if layout.needs_body else LINES
     for start, end in spans:
@@ -251,9 +251,7 @@ def fetch_lines(
                 yield layout.render(batch)
 
 
-def _batch(
-    session: ImapSession, selected: Selected, start: int, end: int, walk: Walk, names: Sequence[str]
-) -> Batch:
+def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk: Walk, names: Sequence[str]) -> Batch:
     """The messages at these positions of the view that are still there."""
     view, snapshot = selected.view, selected.snapshot
     rows: Sequence[int] = range(start, end)
@@ -285,7 +283,9 @@ def _digested_only(
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Without messages that cannot be read, which have no digest."""
     email_ids = [snapshot.email_ids[row] for row in rows]
-    missing = {each for each in session.service.store.digests.missing(snapshot.account_id, email_ids) if each not in walk.rendered}
+    missing = {
+        each for each in session.service.store.digests.missing(snapshot.account_id, email_ids) if each not in walk.rendered
+    }
     if not missing:
         return rows, positions
     walk.is_corrupt = True

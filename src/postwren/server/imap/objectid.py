@@ -19,4 +19,6 @@ def email_of(text: str, account_id: AccountId) -> EmailId | None:
     """The email that an EMAILID names in this account; None where it is nobody's."""
     prefix = email_id(account_id, 0)[:-1]
     digits = text.removeprefix(prefix)
-    return EmailId(int(digits)) if text.startswith(prefix) and digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    return (
+        EmailId(int(digits)) if text.startswith(prefix) and digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    )

@@ -102,7 +102,9 @@ def cell_of(item: FetchItem, account_id: AccountId, *, is_utf8: bool) -> Cell:
         case Item():
             return _plain(item, account_id)
         case Preview():
-            return Cell(b"PREVIEW %b", lambda batch: ([format_string(row[0], is_utf8) for row in batch.digest("preview")],), ("preview",))
+            return Cell(
+                b"PREVIEW %b", lambda batch: ([format_string(row[0], is_utf8) for row in batch.digest("preview")],), ("preview",)
+            )
         case Section() if _is_usual(item):
             return _usual(item)
         case Section():
@@ -245,7 +247,9 @@ def _bytes(body: MessageOctets, found: Found, partial: Partial | None) -> bytes 
     if isinstance(found, bytes):
         return found if partial is None else found[partial[0] : partial[0] + partial[1]]
     start, end = narrowed(found, partial)
-    return body.octets if start == 0 and end == len(body.octets) and isinstance(body.octets, bytes) else cut(body.octets, start, end)
+    return (
+        body.octets if start == 0 and end == len(body.octets) and isinstance(body.octets, bytes) else cut(body.octets, start, end)
+    )
 
 
 def _nstring(octets: bytes | None) -> bytes:

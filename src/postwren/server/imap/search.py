@@ -275,7 +275,9 @@ async def sort_(session: ImapSession, tag: str, command: Sort) -> None:
     if needs_keys(order):
         found = await _keys(session, selected.account_id, [columns.email_ids[row] for row in rows])
         keys = dict(zip(rows, found, strict=True))
-    ordered = await session.service.store.read(lambda _: sort(rows, order, columns.internaldates, columns.sizes, keys.__getitem__))
+    ordered = await session.service.store.read(
+        lambda _: sort(rows, order, columns.internaldates, columns.sizes, keys.__getitem__)
+    )
     if session.selected is not selected:
         return
     uids = [columns.uids[row] for row in ordered]

@@ -13,7 +13,11 @@ __all__ = ["NoSuchMessage", "UndefinedFilter", "is_of_columns", "query_of"]
 
 NOTHING: Final = q.Or(())
 _RELATIONS: Final = {"<": q.Relation.BEFORE, "=": q.Relation.ON, ">=": q.Relation.SINCE}
-_DATES: Final = {wire.DateWhich.INTERNAL: q.DayOf.INTERNAL, wire.DateWhich.SENT: q.DayOf.SENT, wire.DateWhich.SAVED: q.DayOf.SAVED}
+_DATES: Final = {
+    wire.DateWhich.INTERNAL: q.DayOf.INTERNAL,
+    wire.DateWhich.SENT: q.DayOf.SENT,
+    wire.DateWhich.SAVED: q.DayOf.SAVED,
+}
 
 
 class NoSuchMessage(Exception):

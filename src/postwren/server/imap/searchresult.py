@@ -30,7 +30,9 @@ def answer(result: Result, returns: Returns, tag: str, *, is_uid: bool) -> Esear
     """RFC 4731 section 3.1: nothing found has no MIN, MAX and ALL."""
     numbers, options = result.numbers, returns.options
     ranges = uidrange.of(numbers) if result.is_ascending else in_order(numbers)
-    wants_all = ReturnOption.ALL in options or (not options - {ReturnOption.UPDATE, ReturnOption.CONTEXT} and returns.partial is None)
+    wants_all = ReturnOption.ALL in options or (
+        not options - {ReturnOption.UPDATE, ReturnOption.CONTEXT} and returns.partial is None
+    )
     return Esearch(
         tag=tag,
         is_uid=is_uid,
@@ -86,5 +88,7 @@ def saved(result: Result, returns: Returns) -> list[tuple[int, int]]:
         if returns.partial is not None and not options & {ReturnOption.ALL, ReturnOption.COUNT}:
             return [*uidrange.of(partial_of(result.uids, *returns.partial))]
         return [*uidrange.of(result.uids)]
-    ends = [result.uids[at] for at, option in ((0, ReturnOption.MIN), (-1, ReturnOption.MAX)) if result.uids and option in options]
+    ends = [
+        result.uids[at] for at, option in ((0, ReturnOption.MIN), (-1, ReturnOption.MAX)) if result.uids and option in options
+    ]
     return [*uidrange.of(ends)]

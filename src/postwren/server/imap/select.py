@@ -61,13 +61,17 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
     _tell(session, selected, handle)
     if command.qresync is not None and command.qresync.uidvalidity == handle.snapshot.uidvalidity:
         _resynchronize(session, selected, command.qresync)
-    session.finish(tag, "EXAMINE done" if command.is_examine else "SELECT done", code.READ_ONLY if is_read_only else code.READ_WRITE)
+    session.finish(
+        tag, "EXAMINE done" if command.is_examine else "SELECT done", code.READ_ONLY if is_read_only else code.READ_WRITE
+    )
 
 
 def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
     """RFC 9051 section 6.3.2; RECENT and UNSEEN are of RFC 3501 section 6.3.1."""
     snapshot = handle.snapshot
-    flagset_ids = set(snapshot.flagset_ids) if snapshot.is_loaded else set(session.service.store.reader.flagsets(snapshot.account_id))
+    flagset_ids = (
+        set(snapshot.flagset_ids) if snapshot.is_loaded else set(session.service.store.reader.flagsets(snapshot.account_id))
+    )
     selected.learn(flagset_ids)
     flags = tuple(selected.flags())
     session.say(FlagList(flags))

@@ -66,7 +66,9 @@ class Selected:
         "wake",
     )
 
-    def __init__(self, handle: SnapshotHandle, name: str, rights: frozenset[str], texts: FlagTexts, *, is_read_only: bool) -> None:
+    def __init__(
+        self, handle: SnapshotHandle, name: str, rights: frozenset[str], texts: FlagTexts, *, is_read_only: bool
+    ) -> None:
         snapshot = handle.snapshot
         self.handle = handle
         self.account_id: AccountId = snapshot.account_id

@@ -84,9 +84,7 @@ def _items(session: ImapSession, command: Store) -> list[FetchItem]:
     return [Item.UID, *items] if items and with_uid else items
 
 
-def _answer(
-    session: ImapSession, selected: Selected, tag: str, command: Store, changed: FlagsChanged, walk: Walk
-) -> None:
+def _answer(session: ImapSession, selected: Selected, tag: str, command: Store, changed: FlagsChanged, walk: Walk) -> None:
     if walk.is_expunged and not command.is_uid:
         session.refuse(tag, EXPUNGED)
     elif changed.modified:

@@ -26,9 +26,7 @@ class _Context:
 
     __slots__ = ("_is_uid", "_query", "_selected", "_session", "_tag", "_uids")
 
-    def __init__(
-        self, session: ImapSession, selected: Selected, tag: str, query: q.Query, uids: set[int], is_uid: bool
-    ) -> None:
+    def __init__(self, session: ImapSession, selected: Selected, tag: str, query: q.Query, uids: set[int], is_uid: bool) -> None:
         self._session = session
         self._selected = selected
         self._tag = tag
