@@ -19,7 +19,8 @@ from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3 import MaildropCache, MaildropLocks, Pop3Service, Pop3Session
 from postwren.terms import INBOX, Uid
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
-from postwren.testing.script import Case, Cut, play
+from postwren.testing.play import play
+from postwren.testing.script import Case, Cut
 from postwren.transport.session import Peer
 from postwren.wire.secret import Secret
 

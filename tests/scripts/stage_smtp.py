@@ -25,7 +25,9 @@ from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import Address
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
-from postwren.testing.script import Case, Cut, _unescape, play
+from postwren.testing.pattern import unescape
+from postwren.testing.play import play
+from postwren.testing.script import Case, Cut
 from postwren.transport.session import Peer
 from postwren.wire.secret import Secret
 
@@ -132,7 +134,7 @@ def check_kept(case: Case, store: Store) -> None:
         assert len(kept(store, account.login)) == expected.get(account.login, 0), (case.name, account.login)
     for words in case.stage:
         if words[0] == "holds":
-            text = _unescape(words[2].replace("_", " "))
+            text = unescape(words[2].replace("_", " ").encode())
             assert kept(store, words[1])[-1].endswith(text), (case.name, kept(store, words[1])[-1])
     assert list(invariant.check(store.reader, store.body_pieces)) == []
 

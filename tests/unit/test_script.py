@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from postwren.testing.loopback import LoopbackLink
-from postwren.testing.script import ScriptMismatch, cut_bytes, cut_randomly, cut_whole, play, read_cases
+from postwren.testing.play import ScriptMismatch, play
+from postwren.testing.script import cut_bytes, cut_randomly, cut_whole, read_cases
 from postwren.transport.session import Handled, LinkControl, TlsInfo
 from postwren.wire.buffer import ReceiveBuffer
 from postwren.wire.core import NEED_DATA, Output, Waiting

@@ -12,10 +12,22 @@ r"""Protocol dialogues: a test one can read aloud, the same against our sessions
     close
 
 `===` opens a case; `@ words` set the stage (what they mean is the runner's). `C:` sends a line with CRLF, `C|` sends
-without; \r \n \t \\ and \xHH are escapes in both; consecutive C steps go out together (pipelining). `S:` expects one line,
-where `{}` stands for any text; an `S:` line that ends in ` {}` matches without it too. `S*` skips lines until the next S
-step matches. `close` expects that the server closes, `silence` that it says nothing more, `eof` closes our side, `tls`
-expects that TLS is on (a loopback link plays it). `#` is a comment: cite the RFC section there.
+without; \r \n \t \\ and \xHH are escapes in both; consecutive C steps go out together (pipelining). `{#}`, `{#+}` and
+`~{#}` at the end of a C line become the size of the next `C|` step (a literal). `S:` expects one answer, where `{}` stands
+for any text; an `S:` line that ends in ` {}` matches without it too. What an answer is, and what else is free in it, is the
+grammar's: a line (`pattern.LINES`), or an IMAP response with its literals (`imapanswer.IMAP`).
+
+`S~` expects an answer too; adjacent `S~` steps may be answered in any order. `S*` skips answers until the next S step
+matches; in a group of `S~` steps it allows others among them. `S!` names an answer that must not come before this session
+speaks again. `S- 1,3` expects that exactly these messages, by the numbers they had before the first one went, are expunged.
+
+`{v=}` keeps what stands there as v, `{v}` is that in later steps of either side, `{v+1}` and `{v-1}` count from it,
+`{w>v}` keeps a number above v (`{>v}` only compares), `{a|b}` is one or the other.
+
+`close` expects that the server closes, `silence` that it says nothing more, `eof` closes our side, `tls` expects that TLS
+is on (a loopback link plays it). `! words` is something that happens elsewhere (the runner's). A digit behind the letter or
+word is another connection, opened when it is first named: `C2:`, `S2~`, `close2`; without it is 1. `#` is a comment: cite
+the RFC section there. `Case.cites` is the citation above the first step of a case, or else the last one between cases.
 """
 
 import random
@@ -23,73 +35,84 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-from postwren.testing.loopback import LoopbackLink
+from postwren.testing.pattern import unescape
 
-__all__ = ["Case", "Cut", "ScriptMismatch", "Step", "cut_bytes", "cut_randomly", "cut_whole", "play", "read_cases"]
+__all__ = ["Case", "Cut", "Step", "cut_bytes", "cut_randomly", "cut_whole", "read_cases"]
 
 Cut = Callable[[bytes], Iterator[bytes]]
+_STEP: Final = re.compile(r"(C|S|close|silence|eof|tls|!)([2-9]?)([:|~*!-]?)(?:\s(.*))?")
+_KINDS: Final = {"S:": "S", "S~": "any", "S*": "skip", "S!": "never", "S-": "gone", "C:": "C", "C|": "C", "!": "deed"}
+_COUNTED: Final = re.compile(rb"\{#([+-]?)\}\r\n\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a dialogue: kind is C, S, skip, close, silence, eof or tls."""
+    """One line of a dialogue: kind is C, S, any, skip, never, gone, deed, close, silence, eof or tls."""
 
     kind: str
     data: bytes
     line: int
+    session: int = 1
 
 
 @dataclass(slots=True)
 class Case:
-    """One dialogue."""
+    """One dialogue. `stage` has the words of each `@` line, `scenes` the same lines as they were written."""
 
     name: str
     file: str
+    cites: str = ""
     stage: list[list[str]] = field(default_factory=list)
+    scenes: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-
-
-class ScriptMismatch(AssertionError):
-    """The server said something else."""
 
 
 def read_cases(path: Path) -> list[Case]:
     """All cases of a script file."""
     cases: list[Case] = []
+    cites = ""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("=== "):
-            cases.append(Case(line[4:].strip(), path.name))
-        elif not line.strip() or line.startswith("#"):
-            continue
+            cases.append(Case(line[4:].strip(), path.name, cites))
+        elif line.startswith("#"):
+            if "RFC" not in line:
+                continue
+            if cases and not cases[-1].steps:
+                cases[-1].cites = line[1:].strip()
+            else:
+                cites = line[1:].strip()
         elif line.startswith("@"):
             cases[-1].stage.append(line[1:].split())
-        else:
-            cases[-1].steps.append(_step(line, number, path))
+            cases[-1].scenes.append(line[1:].strip())
+        elif line.strip():
+            cases[-1].steps.append(read_step(line, number, path.name))
+    for case in cases:
+        _count_literals(case.steps)
     return cases
 
 
-def _step(line: str, number: int, path: Path) -> Step:
-    if line[:2] in ("C:", "C|"):
-        data = _unescape(line[3:])
-        return Step("C", data + b"\r\n" if line[1] == ":" else data, number)
-    if line[:2] == "S:":
-        return Step("S", line[3:].encode(), number)
-    if line[:2] == "S*":
-        return Step("skip", b"", number)
-    if line.strip() in ("close", "silence", "eof", "tls"):
-        return Step(line.strip(), b"", number)
-    raise ValueError(f"{path}:{number}: not a step: {line!r}")
+def read_step(line: str, number: int = 0, file: str = "") -> Step:
+    """One step from its line; ValueError where it is none."""
+    found = _STEP.fullmatch(line.rstrip("\r\n"))
+    word, mark = (found[1], found[3]) if found else ("", "")
+    kind = _KINDS.get(word + mark, word if word in ("close", "silence", "eof", "tls") and not mark else "")
+    if found is None or not kind:
+        raise ValueError(f"{file}:{number}: not a step: {line!r}")
+    data = (found[4] or "").encode()
+    if kind == "C":
+        data = unescape(data) + (b"\r\n" if mark == ":" else b"")
+    return Step(kind, data, number, int(found[2] or 1))
 
 
-def _unescape(text: str) -> bytes:
-    short = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
-
-    def replace(found: re.Match[bytes]) -> bytes:
-        word = found[1]
-        return short.get(word) or bytes([int(word[1:], 16)])
-
-    return re.sub(rb"\\(x[0-9a-fA-F]{2}|[rnt\\])", replace, text.encode())
+def _count_literals(steps: list[Step]) -> None:
+    """`{#}` becomes the size of the next C step of that session."""
+    for place, step in enumerate(steps):
+        if step.kind == "C" and (found := _COUNTED.search(step.data)):
+            literal = next(other.data for other in steps[place + 1 :] if (other.kind, other.session) == ("C", step.session))
+            size = b"{%d%s}\r\n" % (len(literal), found[1])
+            steps[place] = Step("C", step.data[: found.start()] + size, step.line, step.session)
 
 
 def cut_whole(data: bytes) -> Iterator[bytes]:
@@ -114,64 +137,3 @@ def cut_randomly(seed: int) -> Cut:
             start = end
 
     return cut
-
-
-async def play(case: Case, link: LoopbackLink, cut: Cut) -> None:
-    """Play a dialogue over a loopback link; raises ScriptMismatch with the whole dialogue so far."""
-    await link.settled()
-    said: list[str] = []
-    heard = link.take()
-    skipping = False
-    steps = iter([*case.steps, Step("end", b"", 0)])
-    step = next(steps)
-    while step.kind != "end":
-        if step.kind == "C":
-            data = b""
-            while step.kind == "C":
-                data += step.data
-                said.append(f"C: {step.data!r}")
-                step = next(steps)
-            for piece in cut(data):
-                link.receive(piece)
-                await link.settled()
-            heard += link.take()
-            continue
-        heard = _expect(case, step, link, heard, said, skipping)
-        skipping = step.kind == "skip"
-        if step.kind == "eof":
-            link.receive(b"")
-            await link.settled()
-            heard += link.take()
-        step = next(steps)
-    if link.bugs:
-        raise link.bugs[0]
-
-
-def _expect(case: Case, step: Step, link: LoopbackLink, heard: bytes, said: list[str], skipping: bool) -> bytes:
-    def mismatch(why: str) -> ScriptMismatch:
-        dialogue = "\n  ".join(said)
-        return ScriptMismatch(f"{case.file}:{step.line} ({case.name}): {why}\n  {dialogue}\n  then: {heard!r}")
-
-    if step.kind == "S":
-        while True:
-            line, end, rest = heard.partition(b"\r\n")
-            if not end:
-                raise mismatch(f"expected {step.data!r}")
-            said.append(f"S: {line!r}")
-            heard = rest
-            if _matches(step.data, line):
-                return heard
-            if not skipping:
-                raise mismatch(f"expected {step.data!r}, got {line!r}")
-    if step.kind == "close" and not (link.is_closed and not heard):
-        raise mismatch("expected that the server closes")
-    if step.kind == "silence" and heard:
-        raise mismatch("expected silence")
-    if step.kind == "tls" and link.tls is None:
-        raise mismatch("expected TLS")
-    return heard
-
-
-def _matches(pattern: bytes, line: bytes) -> bool:
-    expression = b".*".join(re.escape(part) for part in pattern.split(b"{}"))
-    return re.fullmatch(expression, line, re.DOTALL) is not None or (pattern.endswith(b" {}") and _matches(pattern[:-3], line))
