@@ -7,7 +7,7 @@
 @ messages MAILBOX COUNT        so many small messages: Subject: 1, body 1 and so on
 @ sample MAILBOX NAME [(FLAGS)] ["DATE"]     appended: a file of samples/
 @ login [N] [LOGIN]             connection N (1) begins logged in
-@ select [N] MAILBOX            and has this mailbox selected; the same with examine; `enable [N] WORDS` too
+@ select [N] MAILBOX            logged in, and with this mailbox selected; the same with `examine`; `@ enable [N] WORDS` too
 @ only postwren RFC n           no other server has it
 @ not SERVER REASON             this server differs, which the comment judges
 @ requires CAPABILITY           played where the server advertises it
@@ -168,16 +168,25 @@ def sample(name: str) -> bytes:
 
 def prelude(case: Case) -> Iterator[Step]:
     """The steps that `@ login`, `@ select`... stand for."""
+    logged_in: set[str] = set()
     for words in case.stage:
-        if words[0] in _PRELUDE:
-            number = words[1] if words[1:] and words[1].isdigit() else ""
-            rest = " ".join(words[2:] if number else words[1:])
-            if words[0] == "login":
-                yield read_step(f"S{number}: * OK {{}}")
-                rest = f"{rest or LOGIN} {PASSWORD}"
-            yield read_step(f"C{number}: at {words[0].upper()} {rest}")
-            yield read_step(f"S{number}*")
-            yield read_step(f"S{number}: at OK {{}}")
+        if words[0] not in _PRELUDE:
+            continue
+        number = words[1] if words[1:] and words[1].isdigit() else ""
+        rest = " ".join(words[2:] if number else words[1:])
+        if number not in logged_in:
+            logged_in.add(number)
+            login = rest if words[0] == "login" and rest else LOGIN
+            yield read_step(f"S{number}: * OK {{}}")
+            yield from _done(number, f"LOGIN {login} {PASSWORD}")
+        if words[0] != "login":
+            yield from _done(number, f"{words[0].upper()} {rest}")
+
+
+def _done(number: str, command: str) -> Iterator[Step]:
+    yield read_step(f"C{number}: at {command}")
+    yield read_step(f"S{number}*")
+    yield read_step(f"S{number}: at OK {{}}")
 
 
 async def play_case(world: World, case: Case, cut: Cut, names: dict[str, bytes] | None = None) -> None:
