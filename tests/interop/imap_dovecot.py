@@ -22,7 +22,7 @@ PATIENCE: Final = 5.0
 """Seconds until what is expected must have come."""
 QUIET: Final = 0.15
 """Seconds of silence that count as silence."""
-ACCOUNTS: Final = {"ann@example.org": 0, "bob@example.org": 0, "cat@example.org": 0, "small@example.org": 10_000}
+ACCOUNTS: Final = {"ann@example.org": 0, "bob@example.org": 0, "cat@example.org": 0, "small@example.org": 10_240}
 """Login and quota: Dovecot reads its accounts once a second at most, so they are fixed."""
 
 CONFIG: Final = """

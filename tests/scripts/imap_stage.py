@@ -1,6 +1,6 @@
 """The stage of IMAP dialogues, the same for every server: what `@` and `!` words mean.
 
-@ account LOGIN [QUOTA]         bob and cat, or small with 10000 octets; ann@example.org is always there, passwords are "secret"
+@ account LOGIN [QUOTA]         bob and cat, or small with 10240 octets; ann@example.org is always there, passwords are "secret"
 @ do COMMAND                    an IMAP command on a connection of its own, answered OK before the dialogue begins
 @ as LOGIN                      the words below are done by this account
 @ message MAILBOX [(FLAGS)] ["DATE"] TEXT    appended; escapes as in `C:`

@@ -67,7 +67,7 @@ def matches_text(pattern: bytes, text: bytes, names: Names) -> dict[str, bytes] 
         elif found[4]:
             expression += b"(?:" + b"|".join(map(re.escape, found[4].split(b"|"))) + b")"
         elif found[1]:
-            expression += b"(.+?)"
+            expression += b"(.*?)"
             kept.append(found[1].decode())
             above.append(-1)
         else:
