@@ -23,12 +23,13 @@ class LoopbackLink:
     def __init__(self, session: Session, peer: Peer = LOCAL_PEER, tls: TlsInfo | None = None) -> None:
         self.session = session
         self.sent = b""
-        self.is_closed = False
+        self.is_closed = self.is_compressed = False
         self.bugs: list[BaseException] = []
         self._peer = peer
         self._tls = tls
         self._wants_tls = False
         self._wants_close = False
+        self._is_pumping = False
         self._waits = False
         self._free = asyncio.Event()
         self._free.set()
@@ -52,6 +53,10 @@ class LoopbackLink:
 
     def start_tls(self) -> None:
         self._wants_tls = True
+
+    def start_compression(self) -> None:
+        """Played: octets stay as they are."""
+        self.is_compressed = True
 
     def resume(self) -> None:
         assert self._waits, "resume() without a wait"
@@ -113,19 +118,32 @@ class LoopbackLink:
             self.resume()
 
     def _pump(self) -> None:
-        while not (self._waits or self.is_closed or self._wants_close):
-            event = self.session.core.next_event()
-            if event is NEED_DATA:
-                break
-            try:
-                self._begin(self.session.handle(event))
-            except Exception as error:
-                self._fail(error)
-            if self._wants_tls and not self._waits:
-                self._start_tls()
-        self._flush()
+        """A body that ends may let the session go on, and one that is written may make it speak."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while self._hand_out() | self._flush():
+                pass
+        finally:
+            self._is_pumping = False
         if self._wants_close and not self._waits:
             self._finish()
+
+    def _hand_out(self) -> bool:
+        """One event; whether there was one. As on a real link, what it has to say is written before the next."""
+        if self._waits or self.is_closed or self._wants_close:
+            return False
+        event = self.session.core.next_event()
+        if event is NEED_DATA:
+            return False
+        try:
+            self._begin(self.session.handle(event))
+        except Exception as error:
+            self._fail(error)
+        if self._wants_tls and not self._waits:
+            self._start_tls()
+        return True
 
     def _start_tls(self) -> None:
         self._wants_tls = False
@@ -138,9 +156,12 @@ class LoopbackLink:
         self.session.failed(error)
         self._wants_close = True
 
-    def _flush(self) -> None:
-        for piece in self.session.core.data_to_send():
-            self.sent += piece if isinstance(piece, bytes) else b"".join(piece)
+    def _flush(self) -> bool:
+        outputs = self.session.core.data_to_send()
+        for output in outputs:
+            octets = output if isinstance(output, bytes) else b"".join(output)
+            self.sent += octets
+        return bool(outputs)
 
     def _finish(self) -> None:
         if not self.is_closed:

@@ -65,6 +65,10 @@ class LinkControl(Protocol):
         """After the handler returned: let the core judge what came in the clear behind the command, write what is pending in
         the clear, then negotiate TLS. Success calls `session.tls_started`, failure ends in `session.closed`."""
 
+    def start_compression(self) -> None:
+        """After the handler returned: what was queued before goes as it is, everything behind it is compressed on both ways
+        (DEFLATE without a header, RFC 4978)."""
+
     def resume(self) -> None:
         """End the wait of a handler that returned `SUSPENDED`."""
 

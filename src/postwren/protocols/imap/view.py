@@ -48,7 +48,7 @@ class View:
         return self._uids[self.count - 1] if self.count else 0
 
     @property
-    def array(self) -> "array[int]":
+    def shown(self) -> "array[int]":
         """The array behind it, nobody's to change; the first `count` of it are this view's."""
         return self._uids
 
@@ -121,12 +121,11 @@ class View:
             return []
         kept = array(self._uids.typecode)
         start = 0
-        with memoryview(self._uids) as octets:
-            for place in places:
-                if start < place:
-                    kept.frombytes(octets[start:place])
-                start = place + 1
-            kept.frombytes(octets[start : self.count])
+        for place in places:
+            if start < place:
+                kept.extend(self._uids[start:place])
+            start = place + 1
+        kept.extend(self._uids[start : self.count])
         self._uids, self._is_shared = kept, False
         self.count = len(kept)
         return [place + 1 for place in reversed(places)]

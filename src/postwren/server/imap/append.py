@@ -1,7 +1,7 @@
 """APPEND, MULTIAPPEND, CATENATE and REPLACE (RFC 9051 section 6.3.12, RFC 3502, 3516, 4469, 6855 section 4, 7889, 8508).
 
-What must stay true: a message is judged (mailbox, rights, size, quota) before its octets come; they go to the store as they come; all
-messages of a command are kept, or none (D-30); whatever ends the command otherwise forgets them.
+What must stay true: a message is judged (mailbox, rights, size, quota) before its octets come; they go to the store as they come;
+all messages of a command are kept, or none (D-30); whatever ends the command otherwise forgets them.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ Received = BodyWriter | SpooledTemporaryFile[bytes]
 
 
 class AppendUpload:
-    """Implements `session.Upload`. Literals by their number: messages are in the store's hands, texts of CATENATE are kept apart."""
+    """Implements `session.Upload`. Literals by their number: messages are in the store's hands, texts of CATENATE apart."""
 
     __slots__ = ("_announced", "_current", "_is_binary", "_session", "failure", "received")
 
@@ -168,7 +168,7 @@ async def _prepare(
         _discard([message.body for message in messages])
         for each in received.values():
             _drop(each)
-        session.refuse(tag, _refusal(error, wanted), may_expunge=True)
+        session.refuse(tag, _refusal(error), may_expunge=True)
         return None, []
     return found, messages
 
@@ -177,7 +177,7 @@ class TooBig(Exception):
     """What was put together is more than one message may be."""
 
 
-def _refusal(error: Exception, wanted: Sequence[AppendMessage]) -> Refusal:
+def _refusal(error: Exception) -> Refusal:
     match error:
         case BadUrlFound():
             return Refusal("nothing is there", BadUrl(str(error)))

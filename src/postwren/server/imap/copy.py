@@ -96,12 +96,12 @@ async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges
 
 def _is_any_gone(selected: Selected, ranges: UidRanges) -> bool:
     snapshot, view = selected.snapshot, selected.view
-    if snapshot.uids is view.array:
+    if snapshot.uids is view.shown:
         return False
     for lo, hi in ranges:
         start, end = view.span(lo, hi)
         first, last = snapshot.span(lo, hi)
-        if snapshot.uids[first:last] != view.array[start:end]:
+        if snapshot.uids[first:last] != view.shown[start:end]:
             return True
     return False
 

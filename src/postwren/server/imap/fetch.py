@@ -79,7 +79,7 @@ def fetch(session: ImapSession, tag: str, command: Fetch) -> Later:
 
 
 def _items(session: ImapSession, command: Fetch) -> list[FetchItem]:
-    """Each once; UID where the command has it (RFC 9051 section 6.4.9), MODSEQ where CHANGEDSINCE asks (RFC 7162 section 3.1.4)."""
+    """Each once; UID where the command has it (RFC 9051 section 6.4.9), MODSEQ with CHANGEDSINCE (RFC 7162 section 3.1.4)."""
     items: list[FetchItem] = [] if not command.is_uid or session.enabled.uidonly else [Item.UID]
     items += command.items
     if command.changed_since is not None:
@@ -162,7 +162,7 @@ def _changed(selected: Selected, spans: Sequence[Span], modseq: int) -> list[Spa
     snapshot, view = selected.snapshot, selected.view
     uids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.array[start], view.array[end - 1])
+        first, last = snapshot.span(view.shown[start], view.shown[end - 1])
         uids += [snapshot.uids[row] for row in range(first, last) if snapshot.modseqs[row] > modseq]
     return spans_of(selected, uidrange.of(uids))
 
@@ -186,7 +186,7 @@ def _unseen(selected: Selected, spans: Sequence[Span]) -> list[tuple[int, int]]:
     snapshot, view = selected.snapshot, selected.view
     uids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.array[start], view.array[end - 1])
+        first, last = snapshot.span(view.shown[start], view.shown[end - 1])
         flagset_ids = snapshot.flagset_ids[first:last]
         seen = selected.texts.having(SEEN, flagset_ids)
         uids += [snapshot.uids[first + at] for at, flagset_id in enumerate(flagset_ids) if flagset_id not in seen]
@@ -197,13 +197,13 @@ def _email_ids(selected: Selected, spans: Sequence[Span]) -> Sequence[int]:
     snapshot, view = selected.snapshot, selected.view
     email_ids: list[int] = []
     for start, end in spans:
-        first, last = snapshot.span(view.array[start], view.array[end - 1])
+        first, last = snapshot.span(view.shown[start], view.shown[end - 1])
         email_ids += snapshot.email_ids[first:last]
     return email_ids
 
 
 def _tell_vanished(session: ImapSession, selected: Selected, command: Fetch, ranges: UidRanges) -> None:
-    """RFC 7162 section 3.2.6: what went since then, of the UIDs that were asked for; what the view still has is told by the news."""
+    """RFC 7162 section 3.2.6: what went since then, of the UIDs asked for; what the view still has is told by the news."""
     assert command.changed_since is not None
     reader = session.service.store.reader
     gone = reader.expunged_since(selected.account_id, selected.mailbox_id, command.changed_since)  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def fetch_lines(session: ImapSession, selected: Selected, layout: Layout, spans:
     step = BODIES if layout.needs_body else LINES
     for start, end in spans:
         for first in range(start, end, step):
-            batch = _batch(session, selected, first, min(first + step, end), walk, layout.names)
+            batch = _batch(session, selected, first, min(first + step, end), walk, is_digested=bool(layout.names))
             if not len(batch):
                 continue
             keywords = selected.tell_keywords(batch.pick(batch.snapshot.flagset_ids))
@@ -251,23 +251,23 @@ def fetch_lines(session: ImapSession, selected: Selected, layout: Layout, spans:
                 yield layout.render(batch)
 
 
-def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk: Walk, names: Sequence[str]) -> Batch:
+def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk: Walk, *, is_digested: bool) -> Batch:
     """The messages at these positions of the view that are still there."""
     view, snapshot = selected.view, selected.snapshot
     rows: Sequence[int] = range(start, end)
     positions: Sequence[int] = rows
-    if view.array is not snapshot.uids:
-        wanted = view.array[start:end]
+    if view.shown is not snapshot.uids:
+        wanted = view.shown[start:end]
         first, last = snapshot.span(wanted[0], wanted[-1])
         if snapshot.uids[first:last] == wanted:
             rows = range(first, last)
         else:
             found = {uid: row for row, uid in enumerate(snapshot.uids[first:last], first)}
-            positions = [at for at in range(start, end) if view.array[at] in found]
-            rows = [found[view.array[at]] for at in positions]
+            positions = [at for at in range(start, end) if view.shown[at] in found]
+            rows = [found[view.shown[at]] for at in positions]
             walk.is_expunged = True
-    if names:
-        rows, positions = _digested_only(session, snapshot, rows, positions, walk, names)
+    if is_digested:
+        rows, positions = _digested_only(session, snapshot, rows, positions, walk)
     numbers: Sequence[int]
     if session.enabled.uidonly:
         numbers = [snapshot.uids[row] for row in rows]
@@ -279,7 +279,7 @@ def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk:
 
 
 def _digested_only(
-    session: ImapSession, snapshot: Snapshot, rows: Sequence[int], positions: Sequence[int], walk: Walk, names: Sequence[str]
+    session: ImapSession, snapshot: Snapshot, rows: Sequence[int], positions: Sequence[int], walk: Walk
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Without messages that cannot be read, which have no digest."""
     email_ids = [snapshot.email_ids[row] for row in rows]

@@ -1,5 +1,5 @@
-"""Before a mailbox is there: greeting, CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, NOOP, UNAUTHENTICATE, LOGOUT
-(RFC 9051 sections 6.1, 6.2 and 6.3.1; RFC 2971, 4959, 4978, 5161, 8437)."""
+"""Before a mailbox is there: greeting, CAPABILITY, ID, STARTTLS, LOGIN, AUTHENTICATE, ENABLE, COMPRESS, NOOP, UNAUTHENTICATE and
+LOGOUT (RFC 9051 sections 6.1, 6.2 and 6.3.1; RFC 2971, 4959, 4978, 5161, 8437)."""
 
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -29,7 +29,7 @@ from postwren.server.imap.capability import capabilities
 from postwren.server.imap.fetch import enable_condstore
 from postwren.server.imap.refusal import LOGIN_REFUSALS, TOO_MANY_CONNECTIONS, Refusal
 from postwren.server.imap.selected import Enabled as SwitchedOn
-from postwren.server.imap.session import ImapSession, Later
+from postwren.server.imap.session import Handler, ImapSession, Later
 from postwren.server.login import Accepted, Challenge, LoginStep, Refused
 from postwren.terms import AccountId
 
@@ -221,7 +221,7 @@ def compress(session: ImapSession, tag: str, command: Compress) -> Later:
     return None
 
 
-COMMANDS: Final = {
+COMMANDS: Final[dict[type[Any], Handler]] = {
     Capability: capability,
     Noop: noop,
     Check: noop,

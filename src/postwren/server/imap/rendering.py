@@ -3,8 +3,8 @@
     layout = Layout.of(items, ...)
     layout.render(batch)      -> octets of as many lines as the batch has messages
 
-No object a message: values are slices of the snapshot's columns, columns of digests, texts that are shared. Bodies are columns too,
-of octets; messages above `LARGE` go their own way (`fetch.py`).
+No object a message: values are slices of the snapshot's columns, columns of digests, texts that are shared. Bodies are columns of
+octets; large messages go their own way (`large.py`).
 """
 
 from array import array
@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from postwren.mailstore.service.keys import NO_KEYS
+from postwren.mailstore.service.keys import thread_id
 from postwren.mailstore.snapshot import Snapshot
 from postwren.message.octets import cut
 from postwren.message.usual import USUAL_FIELDS, select_fields
@@ -188,7 +188,7 @@ def _dates(seconds: Sequence[int]) -> tuple[Values, ...]:
 
 def _thread_id(message_id: str | None, references: str) -> bytes:
     """RFC 8474 section 5.2"""
-    found = NO_KEYS._replace(message_id=message_id, references=tuple(references.split("\n")) if references else ()).thread_id
+    found = thread_id(message_id, references.split("\n") if references else ())
     return b"NIL" if found is None else b"(%b)" % found.encode()
 
 

@@ -1,23 +1,23 @@
 """SEARCH, SORT, THREAD, ESEARCH and CANCELUPDATE (RFC 9051 section 6.4.4, RFC 5256, 5267, 7377).
 
-What the columns of the mailbox can answer is answered at once. Everything else runs off the loop in slices, on columns of its own, for a
-bounded time, and few at once of an account (A-43); meanwhile the client hears INPROGRESS (RFC 9585).
+What the columns of the mailbox can answer is answered at once. Everything else runs off the loop in slices, on copies of them,
+for a bounded time, and few at once of an account (A-43); meanwhile the client hears INPROGRESS (RFC 9585).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from postwren.mailstore import query as q
-from postwren.mailstore.columns import Columns
-from postwren.mailstore.errors import SearchTooLong
-from postwren.mailstore.service.keys import Keys
+from postwren.mailstore.errors import QueryTooBig, SearchTooLong
+from postwren.mailstore.service.find import Bounds, Found, columns_of
+from postwren.mailstore.service.search import FixedColumns
 from postwren.mailstore.service.search import Search as Searching
-from postwren.mailstore.service.search import columns_of
-from postwren.mailstore.service.search import search as search_messages
-from postwren.mailstore.service.sort import SortKey, needs_keys, relevance, sort
-from postwren.mailstore.service.thread import Algorithm, thread
+from postwren.mailstore.service.sort import SortKey, relevance
+from postwren.mailstore.service.textsearch import Texts
+from postwren.mailstore.service.thread import Algorithm
 from postwren.mailstore.snapshot import Snapshot
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import BadCharset, InProgress, NoUpdate, UndefinedFilter
@@ -28,28 +28,29 @@ from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.search import Esearch as EsearchResponse
 from postwren.protocols.imap.response.search import SearchResult
-from postwren.protocols.imap.response.thread import ThreadResult
+from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow
 from postwren.server.imap import place
 from postwren.server.imap.fetch import enable_condstore
 from postwren.server.imap.place import Place
-from postwren.server.imap.refusal import NO_SUCH_MESSAGE, UID_REQUIRED, Refusal
+from postwren.server.imap.refusal import NO_SUCH_MESSAGE, UID_REQUIRED, Refusal, refusal_of
 from postwren.server.imap.searchkey import NoSuchMessage, is_of_columns, query_of
 from postwren.server.imap.searchkey import UndefinedFilter as UndefinedFilterFound
 from postwren.server.imap.searchresult import Result, answer, saved
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered, waiting
 from postwren.server.imap.update import keep_up_to_date
-from postwren.terms import AccountId, EmailId
+from postwren.terms import AccountId, Uid
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "find_in_columns"]
 
-KEYS_AT_ONCE: Final = 2_000
+T = TypeVar("T")
+
 TELL_EVERY: Final = 10.0  # seconds between two INPROGRESS
 BAD_CHARSET: Final = Refusal("no such charset here", BadCharset(CHARSETS))
 TOO_MANY: Final = Refusal("too many searches of this account at once", code.LIMIT)
 NO_ALGORITHM: Final = Refusal("no such algorithm", None, Status.BAD)
 NO_MAILBOX_SELECTED: Final = Refusal("no mailbox is selected, and none is named", None, Status.BAD)
-TOO_MANY_UPDATES: Final = "too many searches are kept up to date"
+TOO_LONG: Final = Refusal("the search took too long", code.LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,11 @@ def _ask(session: ImapSession, tag: str, command: Search | Sort | Thread | Esear
     now = int(session.service.now())
     try:
         query = query_of(command.key, session.account_id, selected, now)
+        q.check_bounds(query)
     except NoSuchMessage:
         refusal = refusal or NO_SUCH_MESSAGE
+    except QueryTooBig as error:
+        refusal = refusal or refusal_of(error)
     except UndefinedFilterFound as undefined:
         refusal = refusal or Refusal("no such filter", UndefinedFilter(str(undefined)))
     if refusal is None:
@@ -95,72 +99,66 @@ class _TooMany(Exception):
     """Others of this account search already."""
 
 
-async def _find(session: ImapSession, tag: str, account_id: AccountId, columns: Columns, query: q.Query) -> list[int]:
-    """UIDs, ascending. The columns are nobody else's."""
+async def _at_work(session: ImapSession, tag: str, account_id: AccountId, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Some at once of an account (A-43); who waits for long hears of it (RFC 9585 section 3)."""
     service = session.service
     if service.searching.get(account_id, 0) >= service.settings.searches:
         raise _TooMany
     service.searching[account_id] = service.searching.get(account_id, 0) + 1
-    work = search_messages(
-        service.store,
-        service.sources,
-        account_id,
-        columns,
-        query,
-        seconds=service.settings.search_seconds,
-        is_unwanted=lambda: session.is_closed,
-    )
-    try:
-        return [*await _telling(session, tag, asyncio.ensure_future(work))]
-    finally:
-        left = service.searching[account_id] - 1
-        if left:
-            service.searching[account_id] = left
-        else:
-            del service.searching[account_id]
-
-
-async def _telling(session: ImapSession, tag: str, task: "asyncio.Future[list[int]]") -> list[int]:  # type: ignore[type-arg]
-    """RFC 9585 section 3: a client that waits knows that it is not for nothing."""
+    task = asyncio.ensure_future(work())
     try:
         while not (await asyncio.wait((task,), timeout=TELL_EVERY))[0]:
             if not session.is_closed:
-                session.say(Condition(Status.OK, "still searching", InProgress(tag)))
+                session.say(Condition(Status.OK, "still at it", InProgress(tag)))
                 session.link.flush()
         return task.result()
     finally:
         task.cancel()
+        service.searching[account_id] -= 1
+        if not service.searching[account_id]:
+            del service.searching[account_id]
 
 
-def _find_in_columns(session: ImapSession, snapshot: Snapshot, query: q.Query) -> list[int]:
-    """Positions in the snapshot, at once."""
-    searching = Searching(session.service.sources, snapshot.account_id, snapshot, query)
-    searching.run(session.service.store.reader, lambda: False)
-    return searching.rows()
+def _bounds(session: ImapSession) -> Bounds:
+    return Bounds(session.service.settings.search_seconds, lambda: session.is_closed)
 
 
-def copied(snapshot: Snapshot) -> Columns:
-    """Columns that nobody changes while others look at them."""
-    columns = Columns()
-    columns.extend_from(snapshot)
-    return columns
+def find_in_columns(session: ImapSession, snapshot: Snapshot, query: q.Query) -> Found:
+    """What the columns alone answer, at once."""
+    service = session.service
+    columns = FixedColumns(
+        snapshot.uids,
+        snapshot.email_ids,
+        snapshot.flagset_ids,
+        snapshot.modseqs,
+        snapshot.internaldates,
+        snapshot.savedates,
+        snapshot.sizes,
+    )
+    texts = Texts(service.store.read_body, None, snapshot.account_id, query)
+    work = Searching(snapshot.account_id, columns, query, service.keys, texts)
+    work.run(service.store.reader, lambda: False)
+    uids, modseqs, dates = snapshot.uids, snapshot.modseqs, snapshot.internaldates
+    return Found([Uid(uids[row]) for row in work.rows], [modseqs[row] for row in work.rows], [dates[row] for row in work.rows])
 
 
-def _result(selected: Selected, snapshot: Snapshot, rows: Sequence[int], asked: Asked) -> Result:
-    """What the view knows of these rows, as the command counts."""
+def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: bool = True) -> Result:
+    """What the view knows of it, as the command counts: messages that were not told of do not exist (D-36)."""
     view = selected.view
-    last = view.largest_uid
-    rows = [row for row in rows if snapshot.uids[row] <= last]
-    uids = [snapshot.uids[row] for row in rows]
+    uids, modseqs, dates = found.uids, found.modseqs, found.internaldates
     numbers: Sequence[int] = uids
-    if not asked.is_uid:
-        if view.array is snapshot.uids:
-            numbers = [row + 1 for row in rows]
-        else:
-            numbers = [seqnum for seqnum in map(view.seqnum, uids) if seqnum is not None]
-    modseqs = [snapshot.modseqs[row] for row in rows] if q.is_about_modseq(asked.query) else None
-    scores = relevance(rows, snapshot.internaldates) if q.is_fuzzy(asked.query) else None
-    return Result(numbers, uids, modseqs=modseqs, relevancy=scores)
+    places = [view.seqnum(uid) for uid in uids]
+    if None in places:
+        known = [at for at, place in enumerate(places) if place is not None]
+        uids, modseqs, dates = [uids[at] for at in known], [modseqs[at] for at in known], [dates[at] for at in known]
+    numbers = uids if asked.is_uid else [place for place in places if place is not None]
+    return Result(
+        numbers,
+        uids,
+        is_ascending=is_ascending,
+        modseqs=modseqs if q.is_about_modseq(asked.query) else None,
+        relevancy=relevance(dates) if q.is_fuzzy(asked.query) else None,
+    )
 
 
 # -- SEARCH
@@ -172,33 +170,30 @@ def search(session: ImapSession, tag: str, command: Search) -> Later:
     asked = _ask(session, tag, command, selected)
     if asked is None:
         return None
-    q.check_bounds(asked.query)
     if not is_of_columns(asked.query):
         return session.attempt(tag, _search(session, tag, selected, asked))
-    snapshot = selected.snapshot
-    _answer(session, tag, selected, asked, _result(selected, snapshot, _find_in_columns(session, snapshot, asked.query), asked))
+    _answer(session, tag, selected, asked, _result(selected, find_in_columns(session, selected.snapshot, asked.query), asked))
     return None
 
 
 async def _search(session: ImapSession, tag: str, selected: Selected, asked: Asked) -> None:
-    rows = await _rows(session, tag, selected, asked.query)
-    if rows is not None:
-        _answer(session, tag, selected, asked, _result(selected, selected.snapshot, rows, asked))
+    finder, columns = session.service.finder, selected.snapshot
+    work = partial(finder.search, selected.account_id, columns, asked.query, _bounds(session))
+    found = await _attempt(session, tag, selected, work)
+    if found is not None:
+        _answer(session, tag, selected, asked, _result(selected, found, asked))
 
 
-async def _rows(session: ImapSession, tag: str, selected: Selected, query: q.Query) -> list[int] | None:
-    """Positions in the snapshot as it is then; None: it was refused, or nobody waits any more."""
+async def _attempt(session: ImapSession, tag: str, selected: Selected, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """None: it was refused, or nobody waits any more."""
     try:
-        uids = await _find(session, tag, selected.account_id, copied(selected.snapshot), query)
+        found = await _at_work(session, tag, selected.account_id, work)
     except (_TooMany, SearchTooLong) as error:
         if session.selected is selected:
-            selected.view.save(())
-            session.refuse(tag, TOO_MANY if isinstance(error, _TooMany) else Refusal("the search took too long", code.LIMIT))
+            selected.view.save(())  # RFC 5182 section 2.1
+            session.refuse(tag, TOO_MANY if isinstance(error, _TooMany) else TOO_LONG)
         return None
-    if session.selected is not selected:
-        return None
-    found = map(selected.snapshot.find, uids)
-    return [row for row in found if row is not None]
+    return found if session.selected is selected else None
 
 
 def _answer(session: ImapSession, tag: str, selected: Selected, asked: Asked, result: Result, *, is_sort: bool = False) -> None:
@@ -212,15 +207,15 @@ def _answer(session: ImapSession, tag: str, selected: Selected, asked: Asked, re
         selected.view.save(saved(result, returns))
     if returns.options != {ReturnOption.SAVE} or returns.partial is not None:
         session.say(answer(result, returns, tag, is_uid=asked.is_uid))
-    with_code = None
     if ReturnOption.UPDATE in returns.options:
-        is_kept = is_of_columns(asked.query) and len(selected.contexts) < session.service.settings.contexts and not is_sort
-        if is_kept:
-            keep_up_to_date(session, selected, tag, asked.query, result.uids, is_uid=asked.is_uid)
-        else:
-            with_code = NoUpdate(tag)  # RFC 5267 section 4.3.1
-    if with_code is not None:
-        session.say(Condition(Status.NO, "not kept up to date", with_code))
+        if is_of_columns(asked.query) and len(selected.contexts) < session.service.settings.contexts and not is_sort:
+
+            def find(snapshot: Snapshot, query: q.Query) -> list[Uid]:
+                return find_in_columns(session, snapshot, query).uids
+
+            keep_up_to_date(selected, tag, asked.query, find, result.uids, is_uid=asked.is_uid)
+        else:  # RFC 5267 section 4.3.1
+            session.say(Condition(Status.NO, "not kept up to date", NoUpdate(tag)))
     session.finish(tag, "done", may_expunge=asked.is_uid)
 
 
@@ -236,58 +231,22 @@ def cancel_update(session: ImapSession, tag: str, command: CancelUpdate) -> Late
 # -- SORT and THREAD
 
 
-async def _keys(session: ImapSession, account_id: AccountId, email_ids: Sequence[int]) -> list[Keys]:
-    """In order; read in slices off the loop."""
-    source = session.service.sources.keys
-    found: list[Keys] = []
-    for start in range(0, len(email_ids), KEYS_AT_ONCE):
-        some = [EmailId(each) for each in email_ids[start : start + KEYS_AT_ONCE]]
-        found += await session.service.store.read(lambda reader, some=some: source.keys(reader, account_id, some))  # type: ignore[misc]
-    return found
-
-
-async def _matching(session: ImapSession, tag: str, selected: Selected, asked: Asked) -> list[int] | None:
-    """Positions in the snapshot of what matches and the view knows."""
-    q.check_bounds(asked.query)
-    rows: list[int] | None
-    if is_of_columns(asked.query):
-        rows = _find_in_columns(session, selected.snapshot, asked.query)
-    else:
-        rows = await _rows(session, tag, selected, asked.query)
-    if rows is None:
-        return None
-    last, uids = selected.view.largest_uid, selected.snapshot.uids
-    return [row for row in rows if uids[row] <= last]
-
-
-async def sort_(session: ImapSession, tag: str, command: Sort) -> None:
+async def sort(session: ImapSession, tag: str, command: Sort) -> None:
     selected = session.selected
     assert selected is not None
     asked = _ask(session, tag, command, selected)
     if asked is None:
         return
-    rows = await _matching(session, tag, selected, asked)
-    if rows is None:
-        return
     order = [(SortKey(key.value), is_reversed) for key, is_reversed in command.order]
-    columns = copied(selected.snapshot)
-    keys: dict[int, Keys] = {}
-    if needs_keys(order):
-        found = await _keys(session, selected.account_id, [columns.email_ids[row] for row in rows])
-        keys = dict(zip(rows, found, strict=True))
-    ordered = await session.service.store.read(
-        lambda _: sort(rows, order, columns.internaldates, columns.sizes, keys.__getitem__)
-    )
-    if session.selected is not selected:
-        return
-    uids = [columns.uids[row] for row in ordered]
-    numbers = [uid if asked.is_uid else selected.view.seqnum(uid) for uid in uids]
-    modseqs = [columns.modseqs[row] for row in ordered] if q.is_about_modseq(asked.query) else None
-    result = Result([number for number in numbers if number is not None], uids, is_ascending=False, modseqs=modseqs)
-    _answer(session, tag, selected, asked, result, is_sort=True)
+    finder, columns = session.service.finder, selected.snapshot
+    work = partial(finder.sort, selected.account_id, columns, asked.query, order, _bounds(session))
+    found = await _attempt(session, tag, selected, work)
+    if found is not None:
+        result = _result(selected, found, asked, is_ascending=False)
+        _answer(session, tag, selected, asked, result, is_sort=True)
 
 
-async def thread_(session: ImapSession, tag: str, command: Thread) -> None:
+async def thread(session: ImapSession, tag: str, command: Thread) -> None:
     selected = session.selected
     assert selected is not None
     if command.algorithm not in Algorithm.__members__:
@@ -296,21 +255,22 @@ async def thread_(session: ImapSession, tag: str, command: Thread) -> None:
     asked = _ask(session, tag, command, selected)
     if asked is None:
         return
-    rows = await _matching(session, tag, selected, asked)
-    if rows is None:
+    algorithm = Algorithm[command.algorithm]
+    finder, columns = session.service.finder, selected.snapshot
+    last = selected.view.largest_uid
+    known = q.And((q.Uids([(1, last)] if last else []), asked.query))  # D-36
+    work = partial(finder.thread, selected.account_id, columns, known, algorithm, _bounds(session))
+    found = await _attempt(session, tag, selected, work)
+    if found is None:
         return
-    columns = copied(selected.snapshot)
-    keys = await _keys(session, selected.account_id, [columns.email_ids[row] for row in rows])
-    dates = [columns.internaldates[row] for row in rows]
-    forest = await session.service.store.read(lambda _: thread(rows, keys, dates, Algorithm[command.algorithm]))
-    if session.selected is not selected:
-        return
-    seqnum = selected.view.seqnum
-    number: Callable[[int], int] = (lambda uid: uid) if asked.is_uid else (lambda uid: seqnum(uid) or 0)
-    threads = [
-        (depth, 0 if row < 0 else number(columns.uids[row])) for row, depth in zip(forest.rows, forest.depths, strict=True)
-    ]
-    session.say(ThreadResult(threads))
+    forest, _ = found
+    rows: list[ThreadRow] = [*zip(forest.depths, forest.rows, strict=True)]
+    if not asked.is_uid:
+        seqnum = selected.view.seqnum
+        rows = [(depth, seqnum(uid) or 0 if uid > 0 else 0) for depth, uid in rows]
+    else:
+        rows = [(depth, max(uid, 0)) for depth, uid in rows]
+    session.say(ThreadResult(rows))
     session.finish(tag, "THREAD done", may_expunge=asked.is_uid)
 
 
@@ -325,22 +285,21 @@ async def esearch(session: ImapSession, tag: str, command: Esearch) -> None:
     asked = _ask(session, tag, command, session.selected)
     if asked is None:
         return
-    q.check_bounds(asked.query)
     returns = command.returns or Returns(frozenset({ReturnOption.ALL}))
+    reader = session.service.store.reader
     for found in place.in_scopes(session, command.scopes):
-        entries = await session.service.store.read(
-            lambda reader, found=found: reader.entries(found.account_id, found.mailbox.mailbox_id)  # type: ignore[misc]
-        )
-        columns = columns_of(entries)
+        columns = columns_of(reader.entries(found.account_id, found.mailbox.mailbox_id))
+        work = partial(session.service.finder.search, found.account_id, columns, asked.query, _bounds(session))
         try:
-            uids = await _find(session, tag, found.account_id, columns, asked.query)  # type: ignore[arg-type]
-        except _TooMany:
-            session.refuse(tag, TOO_MANY)
+            messages = await _at_work(session, tag, found.account_id, work)
+        except (_TooMany, SearchTooLong) as error:
+            if not session.is_closed:
+                session.refuse(tag, TOO_MANY if isinstance(error, _TooMany) else TOO_LONG)
             return
         if session.is_closed:
             return
-        if uids:
-            response = answer(Result(uids, uids), returns, tag, is_uid=True)
+        if messages.uids:
+            response = answer(Result(messages.uids, messages.uids), returns, tag, is_uid=True)
             session.say(_in_mailbox(response, found))
     session.finish(tag, "ESEARCH done")
 
@@ -351,8 +310,8 @@ def _in_mailbox(response: EsearchResponse, found: Place) -> EsearchResponse:
 
 COMMANDS: Final = {
     Search: numbered(search),
-    Sort: numbered(waiting(sort_)),
-    Thread: numbered(waiting(thread_)),
+    Sort: numbered(waiting(sort)),
+    Thread: numbered(waiting(thread)),
     Esearch: waiting(esearch),
     CancelUpdate: cancel_update,
 }

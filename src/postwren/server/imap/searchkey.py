@@ -5,6 +5,7 @@ from typing import Final, assert_never
 from postwren.mailstore import query as q
 from postwren.protocols.imap.command import search as wire
 from postwren.protocols.imap.flag import RECENT
+from postwren.protocols.imap.numset import NumSet
 from postwren.server.imap.objectid import email_of
 from postwren.server.imap.selected import Selected
 from postwren.terms import AccountId, ModSeq
@@ -106,7 +107,7 @@ def _leaf(key: wire.SearchKey, account_id: AccountId, selected: Selected | None,
             assert_never(key)
 
 
-def _numbers(numbers: wire.NumSet, is_uid: bool, selected: Selected | None) -> q.Query:
+def _numbers(numbers: NumSet, is_uid: bool, selected: Selected | None) -> q.Query:
     if selected is None:
         raise NoSuchMessage
     ranges = selected.resolve(numbers, is_uid)

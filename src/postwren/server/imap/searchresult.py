@@ -1,4 +1,4 @@
-"""What SEARCH and SORT answer (RFC 9051 section 7.3.4, RFC 4731, 5182, 5267, 9394): from numbers that were found to a response."""
+"""What SEARCH and SORT answer (RFC 9051 section 7.3.4, RFC 4731, 5182, 5267, 9394): from numbers found to a response."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

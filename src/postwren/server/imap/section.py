@@ -1,7 +1,7 @@
 """What `BODY[...]` and `BINARY[...]` name inside of a message (RFC 9051 sections 6.4.5 and 6.4.5.1, RFC 3516).
 
     message = MessageOctets(octets)                bytes, or a mapped file
-    message.section(section)                       (start, end) of its octets, or octets that were put together; None: no such part
+    message.section(section)                       (start, end) in its octets, or octets put together; None: no such part
 
 A message is parsed once, and only as far as somebody asks: the header alone does for most.
 """

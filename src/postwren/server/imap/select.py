@@ -1,10 +1,11 @@
-"""SELECT, EXAMINE, CLOSE, UNSELECT, IDLE (RFC 9051 sections 6.3.2, 6.3.3, 6.3.13, 6.4.1 and 6.4.2; RFC 7162 sections 3.1.2 and 3.2.5).
+"""SELECT, EXAMINE, CLOSE, UNSELECT, IDLE (RFC 9051 sections 6.3.2, 6.3.3, 6.3.13, 6.4.1 and 6.4.2; RFC 7162 sections 3.1.2
+and 3.2.5).
 
 A mailbox of up to some ten thousand messages is in memory when SELECT is answered; of a larger one the counters are told, and the
 commands that need numbers wait for the columns.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from postwren.mailstore.port import UidRanges
 from postwren.mailstore.service import uidrange
@@ -25,7 +26,7 @@ from postwren.server.imap import place
 from postwren.server.imap.objectid import mailbox_id
 from postwren.server.imap.refusal import NO_MAILBOX
 from postwren.server.imap.selected import Selected
-from postwren.server.imap.session import ImapSession, Later, waiting
+from postwren.server.imap.session import Handler, ImapSession, Later, waiting
 from postwren.terms import ModSeq
 
 __all__ = ["COMMANDS"]
@@ -69,9 +70,9 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
 def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
     """RFC 9051 section 6.3.2; RECENT and UNSEEN are of RFC 3501 section 6.3.1."""
     snapshot = handle.snapshot
-    flagset_ids = (
-        set(snapshot.flagset_ids) if snapshot.is_loaded else set(session.service.store.reader.flagsets(snapshot.account_id))
-    )
+    flagset_ids: set[int] = {*snapshot.flagset_ids}
+    if not snapshot.is_loaded:
+        flagset_ids.update(session.service.store.reader.flagsets(snapshot.account_id))
     selected.learn(flagset_ids)
     flags = tuple(selected.flags())
     session.say(FlagList(flags))
@@ -160,7 +161,7 @@ def idle(session: ImapSession, tag: str, _: Idle) -> Later:
     return None
 
 
-COMMANDS: Final = {
+COMMANDS: Final[dict[type[Any], Handler]] = {
     Select: waiting(select),
     Unselect: unselect,
     Close: waiting(close),

@@ -1,8 +1,8 @@
 """The selected mailbox of a session: its snapshot, the session's own numbering of it, and what is still to be told.
 
-What must stay true (RFC 9051 sections 5.2, 7.4 and 7.5.1): numbers change only by EXPUNGE that was sent, and only where a command may
-send it; EXISTS never names messages that a held-back EXPUNGE hides; flags are told as they are now, once, and not to the one who set them.
-While a session idles nothing is kept but ranges of UIDs.
+What must stay true (RFC 9051 sections 5.2, 7.4 and 7.5.1): numbers change only by EXPUNGE that was sent, and only where a command
+may send it; EXISTS never names messages that a held-back EXPUNGE hides; flags are told as they are now, once, and not to the one
+who set them. While a session idles nothing is kept but ranges of UIDs.
 """
 
 from collections.abc import Callable, Sequence
@@ -115,11 +115,10 @@ class Selected:
 
     def resolve(self, numbers: NumSet, is_uid: bool) -> list[tuple[int, int]] | None:
         """Ranges of UIDs that the view has; None where a sequence number does not exist (which is BAD)."""
-        count = self.view.count
-        if not is_uid and not isinstance(numbers, Saved):
-            if not count or any(end > count and end != STAR for ends in numbers for end in ends):
-                return None
-        return self.view.resolve(numbers, is_uid=is_uid)
+        view = self.view
+        if not (is_uid or isinstance(numbers, Saved)) and not _exist(numbers, view.count):
+            return None
+        return view.resolve(numbers, is_uid=is_uid)
 
     def own(self, modseq: ModSeq) -> None:
         """This change of flags was ours and is told (or was not to be): its echo says nothing new."""
@@ -147,7 +146,7 @@ class Selected:
     def _tell_expunged(self, enabled: Enabled) -> bytes:
         ranges, self._expunged = uidrange.union(self._expunged), []
         view = self.view
-        uids = [uid for start, end in view.slices([*ranges]) for uid in view.array[start:end]]
+        uids = [uid for start, end in view.slices([*ranges]) for uid in view.shown[start:end]]
         seqnums = view.expunge(uids)
         if enabled.qresync or enabled.uidonly:  # RFC 7162 section 3.2.10, RFC 9586 section 3.3
             return format_vanished(Vanished(tuple(uidrange.of(uids))), False) if uids else b""
@@ -192,7 +191,7 @@ class Selected:
         return fresh + ((line + b")\r\n") * len(rows)) % values
 
     def _seqnums(self, snapshot: Snapshot, rows: Sequence[int], uids: Sequence[int]) -> Sequence[int]:
-        if self.view.array is snapshot.uids:
+        if self.view.shown is snapshot.uids:
             return [row + 1 for row in rows]
         return [seqnum for seqnum in map(self.view.seqnum, uids) if seqnum is not None]
 
@@ -220,6 +219,11 @@ class Selected:
     def flags(self) -> list[str]:
         """What FLAGS names."""
         return [*SYSTEM, *ordered(self._keywords)]
+
+
+def _exist(numbers: tuple[tuple[int, int], ...], count: int) -> bool:
+    """Whether these sequence numbers are there; in an empty mailbox not even `*` is."""
+    return count > 0 and all(end <= count or end == STAR for ends in numbers for end in ends)
 
 
 def _covering(ranges: UidRanges) -> UidRanges:

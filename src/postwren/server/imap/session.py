@@ -1,8 +1,8 @@
 """One IMAP session: what every command needs (RFC 9051 sections 3, 5 and 7). The commands are in the files of their families.
 
-What must stay true: a command has one tagged answer, and before it goes out the selected mailbox says what is new, as far as this
-command may (`finish`); a refusal of the mailstore is a NO, and anything else that comes out of a handler is a bug; nothing is said for a
-mailbox that was left meanwhile.
+What must stay true: a command has one tagged answer, and before it goes out the selected mailbox says what is new, as far as
+this command may (`finish`); a refusal of the mailstore is a NO, and anything else that comes out of a handler is a bug; nothing
+is said for a mailbox that was left meanwhile.
 """
 
 import logging
@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol, TypeAlias
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
-from postwren.mailstore.service.search import Sources
+from postwren.mailstore.service.find import Finder
+from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import Code
@@ -53,6 +54,7 @@ Handler: TypeAlias = Callable[["ImapSession", str, Any], Later]
 """(session, tag, command): it answers with `finish`, `refuse` or `stream`, at once or later."""
 Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 
+NOT_OFFERED: Final = Refusal("this is not offered here", None, Status.BAD)
 TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
 SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
 BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
@@ -60,13 +62,14 @@ BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
 
 @dataclass(frozen=True, slots=True)
 class ImapService:
-    """What all sessions of a process share. `now` gives seconds since 1970. `searching` counts the searches of an account that run."""
+    """What all sessions of a process share. `now` gives seconds since 1970; `searching` counts the searches that run."""
 
     store: Store
     authenticator: Authenticator
     snapshots: Snapshots
     digester: Digester
-    sources: Sources
+    finder: Finder
+    keys: Keys
     flag_texts: FlagTextsOfAll
     settings: ImapSettings
     now: Callable[[], float]
@@ -150,7 +153,11 @@ class ImapSession:
 
     def handle(self, event: Event) -> Handled:
         if type(event) is CommandReceived:
-            return self._table.commands[type(event.command)](self, event.tag, event.command)
+            handler = self._table.commands.get(type(event.command))
+            if handler is not None:
+                return handler(self, event.tag, event.command)
+            self.refuse(event.tag, NOT_OFFERED)
+            return None
         return EVENTS[type(event)](self, event)
 
     def tls_started(self, tls: TlsInfo) -> Handled:  # noqa: ARG002 - the link keeps it
@@ -352,7 +359,7 @@ EVENTS: Final[dict[type[Any], Callable[[ImapSession, Any], Handled]]] = {
 def waiting(work: Work) -> Handler:
     """A handler of a coroutine, whose MailstoreErrors become answers."""
 
-    def handler(session: ImapSession, tag: str, command: Any) -> Handled:
+    def handler(session: ImapSession, tag: str, command: Any) -> Later:
         return session.attempt(tag, work(session, tag, command))
 
     return handler
@@ -370,7 +377,7 @@ def numbered(handler: Handler) -> Handler:
             if handled is not None:
                 await handled
 
-    def at_once(session: ImapSession, tag: str, command: Any) -> Handled:
+    def at_once(session: ImapSession, tag: str, command: Any) -> Later:
         if session.selected is None or session.selected.handle.is_loaded:
             return handler(session, tag, command)
         return session.attempt(tag, later(session, tag, command))

@@ -1,33 +1,34 @@
 """Searches that are kept up to date (RFC 5267 section 4.3): what a mailbox's news make of a result is told with them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 from postwren.mailstore import query as q
 from postwren.mailstore.service import uidrange
-from postwren.mailstore.service.search import Search
+from postwren.mailstore.snapshot import Snapshot
 from postwren.protocols.imap.response import format_response
 from postwren.protocols.imap.response.search import Esearch
 from postwren.server.imap.selected import Selected
-from postwren.server.imap.session import ImapSession
 
 __all__ = ["keep_up_to_date"]
 
+Find: TypeAlias = Callable[[Snapshot, q.Query], Iterable[int]]
+"""UIDs, from the columns alone."""
 
-def keep_up_to_date(
-    session: ImapSession, selected: Selected, tag: str, query: q.Query, uids: Sequence[int], *, is_uid: bool
-) -> None:
+
+def keep_up_to_date(selected: Selected, tag: str, query: q.Query, find: Find, uids: Sequence[int], *, is_uid: bool) -> None:
     """Tell what comes and goes, until the mailbox is left or CANCELUPDATE. The query is one of columns."""
-    context = _Context(session, selected, tag, query, set(uids), is_uid)
+    context = _Context(selected, tag, query, find, set(uids), is_uid)
     selected.contexts[tag] = context
 
 
 class _Context:
     """One search. Its result is kept as a set of UIDs."""
 
-    __slots__ = ("_is_uid", "_query", "_selected", "_session", "_tag", "_uids")
+    __slots__ = ("_find", "_is_uid", "_query", "_selected", "_tag", "_uids")
 
-    def __init__(self, session: ImapSession, selected: Selected, tag: str, query: q.Query, uids: set[int], is_uid: bool) -> None:
-        self._session = session
+    def __init__(self, selected: Selected, tag: str, query: q.Query, find: Find, uids: set[int], is_uid: bool) -> None:
+        self._find = find
         self._selected = selected
         self._tag = tag
         self._query = query
@@ -38,10 +39,8 @@ class _Context:
         """`is_before`: the numbers are those before an expunge that is told next, and only what goes is told."""
         selected = self._selected
         snapshot = selected.snapshot
-        searching = Search(self._session.service.sources, snapshot.account_id, snapshot, self._query)
-        searching.run(self._session.service.store.reader, lambda: False)
         last = selected.view.largest_uid
-        now = {snapshot.uids[row] for row in searching.rows() if snapshot.uids[row] <= last}
+        now = {uid for uid in self._find(snapshot, self._query) if uid <= last}
         gone = self._uids - now
         came = set() if is_before else now - self._uids
         self._uids = (self._uids - gone) | came
