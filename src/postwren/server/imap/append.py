@@ -27,7 +27,7 @@ from postwren.server.imap.copy import TRY_CREATE
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
 from postwren.server.imap.session import ImapSession, Later, numbered, waiting
-from postwren.server.imap.store import allowed_flags
+from postwren.server.imap.store import NO_SUCH_FLAG, allowed_flags, is_unknown
 from postwren.terms import MailboxId
 
 __all__ = ["COMMANDS", "AppendUpload"]
@@ -152,6 +152,8 @@ async def _prepare(
     refusal = failure or _may_put(found)
     if len(wanted) > session.service.settings.save_limit:
         refusal = refusal or Refusal("too many messages at once", code.LIMIT)
+    if any(is_unknown(message.flags) for message in wanted):
+        refusal = refusal or NO_SUCH_FLAG
     if refusal is not None or found is None:
         if upload is not None:
             upload.discard()
@@ -296,6 +298,7 @@ async def _replace(session: ImapSession, tag: str, command: Replace, uid: int) -
         raise
     if not session.is_closed:
         session.say(Condition(Status.OK, "replaced", _append_uid(done)))
+        session.tell_news(may_expunge=False)  # RFC 8508 section 3.2: the new message is told first
         session.finish(tag, "REPLACE done")
 
 

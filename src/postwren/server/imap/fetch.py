@@ -25,7 +25,7 @@ from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.size import Vanished
 from postwren.server.imap.large import render_large
-from postwren.server.imap.refusal import EXPUNGED, NO_SUCH_MESSAGE, UID_REQUIRED, Refusal
+from postwren.server.imap.refusal import EXPUNGED, NO_SUCH_MESSAGE, NOT_ENABLED, UID_REQUIRED, Refusal
 from postwren.server.imap.rendering import Batch, Layout, cell_of, is_from_body
 from postwren.server.imap.section import MessageOctets, UnknownEncoding
 from postwren.server.imap.selected import Selected
@@ -56,6 +56,9 @@ def fetch(session: ImapSession, tag: str, command: Fetch) -> Later:
     assert selected is not None
     if session.enabled.uidonly and not command.is_uid:
         session.refuse(tag, UID_REQUIRED)
+        return None
+    if command.vanished and not (session.enabled.qresync and command.is_uid):  # RFC 7162 section 3.2.6
+        session.refuse(tag, NOT_ENABLED)
         return None
     if Item.MODSEQ in command.items or command.changed_since is not None:
         enable_condstore(session)

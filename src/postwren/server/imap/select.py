@@ -24,7 +24,7 @@ from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vani
 from postwren.protocols.imap.state import State
 from postwren.server.imap import place
 from postwren.server.imap.objectid import mailbox_id
-from postwren.server.imap.refusal import NO_MAILBOX
+from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import Handler, ImapSession, Later, waiting
 from postwren.terms import ModSeq
@@ -36,6 +36,9 @@ OF_CHANGE: Final = frozenset("swite")
 
 
 async def select(session: ImapSession, tag: str, command: Select) -> None:
+    if command.qresync is not None and not session.enabled.qresync:  # RFC 7162 section 3.2.5
+        session.refuse(tag, NOT_ENABLED)
+        return
     was_selected = session.selected is not None
     session.leave()
     if was_selected:  # RFC 9051 section 7.1: what follows is of another mailbox

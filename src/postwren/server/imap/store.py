@@ -8,20 +8,29 @@ from postwren.mailstore.service.flags import DELETED, SEEN, FlagAction, FlagsCha
 from postwren.protocols.imap.code import Modified
 from postwren.protocols.imap.command.fetch import FetchItem, Item
 from postwren.protocols.imap.command.store import Store, StoreAction
+from postwren.protocols.imap.response import Status
 from postwren.server.imap.fetch import Walk, enable_condstore, fetch_lines, spans_of
-from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED
+from postwren.server.imap.flagtext import SYSTEM
+from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
 from postwren.server.imap.rendering import Layout, cell_of
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import ModSeq
 
-__all__ = ["COMMANDS", "allowed_flags"]
+__all__ = ["COMMANDS", "NO_SUCH_FLAG", "allowed_flags", "is_unknown"]
+
+NO_SUCH_FLAG: Final = Refusal("no such system flag", None, Status.BAD)
 
 ACTIONS: Final = {
     StoreAction.ADD: FlagAction.ADD,
     StoreAction.REMOVE: FlagAction.REMOVE,
     StoreAction.REPLACE: FlagAction.REPLACE,
 }
+
+
+def is_unknown(flags: tuple[str, ...]) -> bool:
+    """Whether there is a system flag that nobody knows, or one that only a server sets (RFC 9051 section 2.3.2)."""
+    return any(flag.startswith("\\") and flag not in SYSTEM for flag in flags)
 
 
 def allowed_flags(flags: tuple[str, ...], rights: frozenset[str]) -> tuple[str, ...]:
@@ -42,6 +51,8 @@ def store(session: ImapSession, tag: str, command: Store) -> Later:
     flags = allowed_flags(command.flags, selected.rights)
     if ranges is None:
         session.refuse(tag, NO_SUCH_MESSAGE)
+    elif is_unknown(command.flags):
+        session.refuse(tag, NO_SUCH_FLAG)
     elif selected.is_read_only:
         session.refuse(tag, READ_ONLY)
     elif (command.flags and not flags) or not selected.rights & frozenset("swt"):
@@ -64,6 +75,7 @@ async def _store(session: ImapSession, tag: str, command: Store, ranges: UidRang
         return
     if changed.rows:
         selected.own(changed.modseq)
+        session.render(selected.tell_keywords([flagset_id for _, flagset_id in changed.rows]))
     if changed.modified or (command.is_silent and session.enabled.condstore):
         spans = spans_of(selected, uidrange.of([uid for uid, _ in changed.rows]))
     walk = Walk()
