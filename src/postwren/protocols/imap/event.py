@@ -5,7 +5,7 @@ command follows as `CommandReceived` when its last octet has come. After `core.r
 core reads what is owed and throws it away, or tells the peer goodbye where it cannot (A-40)."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from postwren.protocols.imap.command import Command
 from postwren.protocols.imap.command.append import Octets
@@ -28,9 +28,10 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CommandReceived:
-    """A whole command: answer it with `Tagged` exactly once before the next event (IDLE: after IdleDone)."""
+class CommandReceived(NamedTuple):
+    """A whole command: answer it with `Tagged` exactly once before the next event (IDLE: after IdleDone).
+
+    A tuple: a frozen dataclass takes three times as long to make, and these come by the hundred thousand."""
 
     tag: str
     command: Command

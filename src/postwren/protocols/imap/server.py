@@ -106,6 +106,7 @@ class ServerConnection:
         "_mode",
         "_out",
         "_owed",
+        "_step",
         "_tag",
         "is_compressed",
         "is_uidonly",
@@ -117,7 +118,7 @@ class ServerConnection:
         self._limits = limits or Limits()
         self._fragments = FragmentReader()
         self._out: list[Output] = []
-        self._mode = _Mode.GREETING
+        self._turn(_Mode.GREETING)
         self._tag: str | None = None  # of the command that waits for its answer
         self._owed: _Owed | None = None  # its type
         self._gathering: Gathering | None = None
@@ -126,6 +127,10 @@ class ServerConnection:
         self._ended = False
         self.is_compressed = False
         self.enter(State.NOT_AUTHENTICATED)
+
+    def _turn(self, mode: _Mode) -> None:
+        self._mode = mode
+        self._step = _STEPS[mode]
 
     # -- what the session says
 
@@ -146,7 +151,7 @@ class ServerConnection:
         if self._mode is not _Mode.GREETING:
             raise LocalProtocolError("greeted already")
         self._out.append(format_response(greeting, is_utf8=False))
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
         if greeting.status is Status.PREAUTH:
             self.enter(State.AUTHENTICATED)
         elif greeting.status is Status.BYE:
@@ -168,22 +173,31 @@ class ServerConnection:
         if self.state is State.LOGOUT:
             self._close()
 
+    def send_ok(self, text: bytes) -> None:
+        """`Tagged` with OK and no code, in its cheap form: for commands that come by the thousand. `text`: ASCII without line
+        ends."""
+        if self._tag is None or self._owed in _MOVING or self._gathering is not None:
+            raise LocalProtocolError("no command waits for this answer")
+        self._out.append(b"%b OK %b\r\n" % (self._tag.encode(), text))
+        self._tag = self._owed = None
+
     def _answer(self, tagged: Tagged) -> None:
         if self._tag is None or tagged.tag != self._tag or self._gathering is not None:
             raise LocalProtocolError("no command waits for this answer")
         owed, self._owed, self._tag = self._owed, None, None
-        self._mode = _Mode.LINE
+        if self._mode is not _Mode.LINE:
+            self._turn(_Mode.LINE)
         if tagged.status is Status.OK:
             if owed is StartTls:
-                self._mode = _Mode.TLS
+                self._turn(_Mode.TLS)
             elif owed is Logout:
                 self.state = State.LOGOUT
 
     def _invite(self) -> None:
         if self._owed is Idle and self._mode is _Mode.LINE:
-            self._mode = _Mode.IDLE
+            self._turn(_Mode.IDLE)
         elif self._owed is Authenticate and self._mode is _Mode.LINE:
-            self._mode = _Mode.EXCHANGE
+            self._turn(_Mode.EXCHANGE)
         else:
             raise LocalProtocolError("a continuation that nothing waits for")
 
@@ -193,7 +207,7 @@ class ServerConnection:
         if gathering.announcement.is_synchronizing:
             self._out.append(_GO_AHEAD)
         self._fragments.begin_literal(gathering.announcement.size)
-        self._mode = _Mode.MESSAGE
+        self._turn(_Mode.MESSAGE)
 
     def refuse_message(self, tagged: Tagged) -> None:
         """Answer the command instead: it is over. What the peer sends nevertheless is thrown away, within the limit; beyond it
@@ -223,7 +237,7 @@ class ServerConnection:
         self._fragments.clear()
         self._bad = 0
         self._is_first = True
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
 
     def compress(self) -> None:
         """What comes from here on was inflated (RFC 4978)."""
@@ -254,7 +268,7 @@ class ServerConnection:
 
     def next_event(self) -> _Next:
         """The next thing that happened; LocalProtocolError where the last command or offer has no answer yet."""
-        while (event := _STEPS[self._mode](self)) is None:
+        while (event := self._step(self)) is None:
             pass
         return event
 
@@ -272,7 +286,7 @@ class ServerConnection:
         if self._gathering is not None:
             return self._go_on(self._gathering, line, announcement)
         tag, _, words = line.partition(b" ")
-        if not TAG.fullmatch(tag) or len(tag) > self._limits.tag:
+        if not (tag.isalnum() or TAG.fullmatch(tag)) or len(tag) > self._limits.tag:
             return self._refuse(None, Fault.TAG, line, announcement)
         nullary = NULLARY.get(words)
         if nullary is not None and type(nullary) in self._allowed:
@@ -309,10 +323,10 @@ class ServerConnection:
             if gathering.announcement.is_synchronizing:
                 self._out.append(_GO_AHEAD)
             self._fragments.begin_literal(gathering.announcement.size)
-            self._mode = _Mode.ARGUMENT
+            self._turn(_Mode.ARGUMENT)
             return None
         if isinstance(progress, Offer):
-            self._mode = _Mode.OFFERED
+            self._turn(_Mode.OFFERED)
             return MessageOffered(gathering.head.tag, progress.mailbox, progress.literal, gathering.is_replace)
         self._gathering = None
         return self._receive(gathering.head.tag, progress)
@@ -323,7 +337,7 @@ class ServerConnection:
             return self._need_data()
         if self._gathering is not None:
             self._gathering.add_literal(octets)
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
         return None
 
     def _receive(self, tag: str, command: Command) -> _Next:
@@ -339,7 +353,7 @@ class ServerConnection:
 
     def _next_chunk(self) -> _Next:
         if not self._fragments.left:
-            self._mode = _Mode.LINE
+            self._turn(_Mode.LINE)
             return MessageEnded()
         data = self._fragments.take()
         return MessageChunk(data) if data else self._need_data()
@@ -360,14 +374,14 @@ class ServerConnection:
 
     def _discard_behind(self, announcement: LiteralAnnounced, budget: int) -> None:
         """RFC 7888 section 4: octets that were not waited for are on their way and must be read, or the connection ends."""
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
         if not announcement.is_synchronizing:
             self._budget = budget
             self._discard_literal(announcement.size)
 
     def _discard_literal(self, size: int) -> None:
         self._budget -= size
-        self._mode = _Mode.DISCARD
+        self._turn(_Mode.DISCARD)
         self._fragments.begin_literal(size)
 
     def _next_discarded(self) -> _Next | None:
@@ -382,7 +396,7 @@ class ServerConnection:
             return self._drop(Fault.TOO_LONG)
         announcement = announced(line)
         if announcement is None or announcement.is_synchronizing:  # who waits for `+` has read the answer instead
-            self._mode = _Mode.LINE
+            self._turn(_Mode.LINE)
             return None
         self._budget -= len(line)
         self._discard_literal(announcement.size)
@@ -391,7 +405,7 @@ class ServerConnection:
     def _reject(self, tag: str | None, fault: Fault) -> CommandRejected | PeerDropped:
         self._is_first = False
         self._gathering = self._tag = self._owed = None
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
         self._out.append(f"{tag or '*'} BAD {fault.value}\r\n".encode())
         if self.state is State.NOT_AUTHENTICATED:
             self._bad += 1
@@ -408,7 +422,7 @@ class ServerConnection:
     def _close(self) -> None:
         self._gathering = self._tag = self._owed = None
         self._fragments.clear()
-        self._mode = _Mode.CLOSED
+        self._turn(_Mode.CLOSED)
 
     # -- lines that are no commands
 
@@ -424,7 +438,7 @@ class ServerConnection:
             fault = Fault.CANCELLED if line == b"*" else Fault.BASE64
             rejected = self._reject(self._tag, fault)
             return AuthAborted(fault) if isinstance(rejected, CommandRejected) else rejected
-        self._mode = _Mode.LINE  # until the answer says otherwise: it may be another challenge
+        self._turn(_Mode.LINE)  # until the answer says otherwise: it may be another challenge
         return AuthResponse(Secret(response))
 
     def _next_done(self) -> _Next:
@@ -436,7 +450,7 @@ class ServerConnection:
             return self._drop(Fault.TOO_LONG)
         if line.upper() != b"DONE":
             return self._refuse(self._tag, Fault.NOT_DONE, line, announced(line))
-        self._mode = _Mode.LINE
+        self._turn(_Mode.LINE)
         return IdleDone()
 
     def _behind_starttls(self) -> _Next:
@@ -460,6 +474,9 @@ class ServerConnection:
 
 _ALONE: Final[dict[type[Command], Fault]] = {StartTls: Fault.BEHIND_STARTTLS, Compress: Fault.BEHIND_COMPRESS}
 """Commands behind which nothing may come before they are answered: what follows is another stream."""
+
+_MOVING: Final[frozenset[type[Command] | None]] = frozenset({StartTls, Compress, Logout, Idle, Authenticate})
+"""Commands whose answer changes what comes next."""
 
 _STEPS: Final[dict[_Mode, Callable[[ServerConnection], _Next | None]]] = {
     _Mode.GREETING: ServerConnection._unanswered,

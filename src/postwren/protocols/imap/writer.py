@@ -54,8 +54,15 @@ class Literals(enum.Enum):
 _MINUS_LIMIT: Final = 4096
 _QUOTED_LIMIT: Final = 1000  # octets: longer strings go as literals, for servers with short lines
 _BARE: Final = re.compile(ASTRING_ATOM)
-_QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
-_QUOTABLE_UTF8: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\xff]*")
+_QUOTABLE: Final = re.compile(rb"[^\x00\r\n]*")
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class Writer:
@@ -106,10 +113,15 @@ class Writer:
 
     def string(self, octets: bytes) -> None:
         """Quoted where it can be, else a literal."""
-        if len(octets) > _QUOTED_LIMIT or not (_QUOTABLE_UTF8 if self.is_utf8 else _QUOTABLE).fullmatch(octets):
+        if not self._is_quotable(octets):
             self.literal(octets)
         else:
             self.put(b'"', octets.replace(b"\\", b"\\\\").replace(b'"', b'\\"'), b'"')
+
+    def _is_quotable(self, octets: bytes) -> bool:
+        if len(octets) > _QUOTED_LIMIT or not _QUOTABLE.fullmatch(octets):
+            return False
+        return octets.isascii() or (self.is_utf8 and _is_utf8(octets))
 
     def nstring(self, octets: bytes | None) -> None:
         """`nstring`."""
