@@ -166,7 +166,7 @@ class Selected:
             own, modseqs = self._own, snapshot.modseqs
             rows = [row for row in rows if modseqs[row] not in own]
             self._own.clear()
-        return self.tell_flags(snapshot, rows, enabled, with_uid=enabled.qresync) if rows else b""
+        return self.tell_flags(snapshot, rows, enabled, with_uid=enabled.qresync or enabled.rev2) if rows else b""
 
     def tell_flags(self, snapshot: Snapshot, rows: Sequence[int], enabled: Enabled, *, with_uid: bool) -> bytes:
         """A FETCH of the flags of these rows, those that the view has."""
