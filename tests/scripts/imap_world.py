@@ -51,7 +51,7 @@ def status(session: ImapSession, tag: str, command: Status) -> None:
         session.refuse(tag, NO_MAILBOX)
         return
     row = found.mailbox
-    known = {
+    known: dict[StatusItem, int | str | None] = {
         StatusItem.MESSAGES: row.messages,
         StatusItem.UIDNEXT: row.uidnext,
         StatusItem.UIDVALIDITY: row.uidvalidity,
