@@ -413,7 +413,9 @@ class Link(asyncio.Protocol):
                 return
             event = NEED_DATA if self._is_hungry else core.next_event()
             if event is NEED_DATA:
-                if (self._held is not None or self._eof is True) and self._feed(core):
+                if self._wants_compression:
+                    self._start_compression()
+                if (self._held is not None or self._eof is True or outflow.compression is not None) and self._feed(core):
                     continue
                 self._is_hungry = True
                 if self._wants_tls:
@@ -428,6 +430,12 @@ class Link(asyncio.Protocol):
             outputs = core.data_to_send()
             if outputs:
                 outflow.collect(outputs)
+
+    def _start_compression(self) -> None:
+        """What was said so far goes as it is. The core has nothing more of what came in the clear: it drops who sends on."""
+        self._wants_compression = False
+        self._write_now()
+        self._outflow.compression = Compression()
 
     def _feed(self, core: Core) -> bool:
         """Give the core what is held, or the end of the stream; False when there is neither."""
