@@ -150,7 +150,7 @@ class Transaction(Reader, Protocol):
     def set_flagset(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_id: FlagSetId, modseq: ModSeq
     ) -> None:
-        """Give the entries in these ranges this set."""
+        """Give the entries in these ranges this set. Every UID of the ranges is there."""
 
     def copy_entries(
         self, source: Mailbox, uids: UidRanges, destination_id: MailboxId, first: Uid, now: int, modseq: ModSeq, *, is_move: bool
@@ -158,13 +158,15 @@ class Transaction(Reader, Protocol):
         """New entries for the same emails in a mailbox of the same account, with UIDs from `first` on. Every UID of the ranges
         is there. A move keeps POP3's unique-id. References are the caller's."""
 
-    def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None: ...
+    def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
+        """Every UID of the ranges is there."""
+
     def insert_expunged(self, rows: Sequence[Expunged]) -> None: ...
     def bury_entries(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
-    ) -> list[tuple[Uid, FlagSetId, int]]:
-        """The entries in these ranges become tombstones of this ModSeq, all in one step: a recoverable one keeps its entry's
-        reference to the email. Returns (uid, flag set, size) of what went, ascending."""
+    ) -> None:
+        """The entries in these ranges become tombstones of this ModSeq: a recoverable one keeps its entry's reference to the
+        email. Every UID of the ranges is there."""
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         """End the recovery term of up to `limit` tombstones older than `before` (seconds since 1970): their email_id becomes

@@ -223,9 +223,9 @@ class _Shared:
 
     # -- following
 
-    def hear(self, change: Change) -> None:
+    def hear(self, changes: Sequence[Change]) -> None:
         """A commit changed the mailbox."""
-        self.pending.append(change)
+        self.pending += changes
         if self._is_ready.is_set():
             self._schedule()
 
@@ -270,10 +270,10 @@ class _Account:
     def receive(self, changes: Sequence[Change]) -> None:
         """For the store's feed."""
         self.heard = max(self.heard, changes[-1].modseq)
-        for change in changes:
-            shared = self.mailboxes.get(change.mailbox_id)
+        for mailbox_id in {change.mailbox_id for change in changes}:
+            shared = self.mailboxes.get(mailbox_id)
             if shared is not None:
-                shared.hear(change)
+                shared.hear([change for change in changes if change.mailbox_id == mailbox_id])
 
 
 _Key: TypeAlias = tuple[AccountId, MailboxId]

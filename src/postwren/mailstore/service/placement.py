@@ -80,12 +80,13 @@ def take_out(
     """Take the entries in these ranges out of the mailbox and leave tombstones; a recoverable one keeps the entry's reference
     to its email. Returns which went, ascending, and their octets. Where none is there, nothing happens."""
     account_id, mailbox_id = mailbox.account_id, mailbox.mailbox_id
-    gone = tx.bury_entries(account_id, mailbox_id, uids, modseq, now, recoverable=recoverable)
-    if not gone:
+    found, flagset_ids, sizes = tx.pick(account_id, mailbox_id, uids, ("uid", "flagset_id", "size"))
+    if not found:
         return [], 0
-    uids_gone = [uid for uid, _, _ in gone]
-    size = sum(size for _, _, size in gone)
-    messages, unseen, deleted = _tally(tx, mailbox, Counter(flagset_id for _, flagset_id, _ in gone))
+    ranges = uidrange.of_ascending(found)
+    tx.bury_entries(account_id, mailbox_id, ranges, modseq, now, recoverable=recoverable)
+    size = sum(sizes)
+    messages, unseen, deleted = _tally(tx, mailbox, Counter(map(FlagSetId, flagset_ids)))
     tx.update_mailbox(
         mailbox._replace(
             highestmodseq=modseq,
@@ -95,9 +96,8 @@ def take_out(
             size=mailbox.size - size,
         )
     )
-    ranges = uidrange.of_ascending(uids_gone)
     tx.insert_changes([Change(account_id, modseq, ChangeKind.EXPUNGED, mailbox_id, lo, hi) for lo, hi in ranges])
-    return uids_gone, size
+    return list(map(Uid, found)), size
 
 
 def uidl_of(mailbox: Mailbox, row: Entry | Expunged) -> str:

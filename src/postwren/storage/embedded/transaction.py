@@ -4,8 +4,9 @@ One object lives as long as the writer and remembers the rows of accounts and ma
 as long as no other process writes and nothing is undone; `forget` drops them then.
 """
 
+import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import apsw
 
@@ -25,21 +26,25 @@ _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
-_ENTRIES_BETWEEN: Final = "FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4"
-_BURY: Final = (
-    "INSERT INTO expunged SELECT account_id, mailbox_id, uid, ?5, ?6, CASE WHEN ?7 THEN email_id END, flagset_id, internaldate,"
-    f" savedate, size, uidl {_ENTRIES_BETWEEN}"
-)
+_SOME: Final = " FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid "
 _ADD_REFERENCES: Final = "UPDATE email SET refs = refs + ?4 WHERE account_id = ?1 AND email_id BETWEEN ?2 AND ?3"
 _ENDS: Final = "SELECT segment, max(offset + size) FROM email WHERE account_id = ? AND email_id BETWEEN ? AND ? GROUP BY segment"
-_SET_FLAGSET: Final = (
-    "UPDATE entry SET flagset_id = ?5, modseq = ?6 WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4"
-)
+_SET_FLAGSET: Final = "UPDATE entry SET flagset_id = ?5, modseq = ?6 WHERE account_id = ?1 AND mailbox_id = ?2 AND uid "
 _COPY: Final = (
     "INSERT INTO entry SELECT account_id, ?5, uid + ?6, email_id, flagset_id, internaldate, ?7, ?8, ?8, size,"
-    f" CASE WHEN ?9 NOTNULL THEN coalesce(uidl, printf('%x.%x', ?9, uid)) END {_ENTRIES_BETWEEN}"
+    f" CASE WHEN ?9 NOTNULL THEN coalesce(uidl, printf('%x.%x', ?9, uid)) END{_SOME}BETWEEN ?3 AND ?4"
 )
-_TAKE_OUT: Final = f"DELETE {_ENTRIES_BETWEEN} RETURNING uid, flagset_id, size"
+_MANY: Final = "IN (SELECT value FROM json_each(?3))"
+_COPY_MANY: Final = _COPY.replace("uid + ?6", "row_number() OVER (ORDER BY uid) + ?6").replace(
+    "BETWEEN ?3 AND ?4", f"{_MANY} AND ?4 ISNULL"
+)
+_BURY: Final = (
+    "INSERT INTO expunged SELECT account_id, mailbox_id, uid, ?5, ?6, CASE WHEN ?7 THEN email_id END, flagset_id, internaldate,"
+    f" savedate, size, uidl{_SOME}"
+)
+_DELETE: Final = f"DELETE{_SOME}"
+_FEW: Final = 16
+"""Ranges that are worth a statement each; many more are mostly single UIDs, which one statement takes together."""
 
 
 class EmbeddedTransaction(EmbeddedReader):
@@ -237,33 +242,44 @@ class EmbeddedTransaction(EmbeddedReader):
     def set_flagset(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_id: FlagSetId, modseq: ModSeq
     ) -> None:
-        rows = [(account_id, mailbox_id, lo, hi, flagset_id, modseq) for lo, hi in uids]
-        self._connection.executemany(_SET_FLAGSET, rows)
+        self._for_each(_SET_FLAGSET, account_id, mailbox_id, uids, flagset_id, modseq)
+
+    def _for_each(self, sql: str, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, *more: object) -> None:
+        """A statement that ends before its condition on the UID, for the entries in these ranges, all of which are there."""
+        bindings = cast("tuple[int, ...]", more)
+        if len(uids) > _FEW:
+            listed = json.dumps(uidrange.uids_of(uids))
+            self._execute(f"{sql}{_MANY} AND ?4 ISNULL", (account_id, mailbox_id, listed, None, *bindings))
+        else:
+            rows = [(account_id, mailbox_id, lo, hi, *bindings) for lo, hi in uids]
+            self._connection.executemany(f"{sql} BETWEEN ?3 AND ?4", rows)
 
     def copy_entries(
         self, source: Mailbox, uids: UidRanges, destination_id: MailboxId, first: Uid, now: int, modseq: ModSeq, *, is_move: bool
     ) -> None:
-        rows, start = [], int(first)
         usual = source.uidvalidity if is_move else None
+        ids = source.account_id, source.mailbox_id
+        if len(uids) > _FEW:
+            listed = json.dumps(uidrange.uids_of(uids))
+            self._execute(_COPY_MANY, (*ids, listed, None, destination_id, first - 1, now, modseq, usual))
+            return
+        rows, start = [], int(first)
         for lo, hi in uids:
-            rows.append((source.account_id, source.mailbox_id, lo, hi, destination_id, start - lo, now, modseq, usual))
+            rows.append((*ids, lo, hi, destination_id, start - lo, now, modseq, usual))
             start += hi - lo + 1
         self._connection.executemany(_COPY, rows)
 
     def delete_entries(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> None:
-        sql = "DELETE FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
-        self._connection.executemany(sql, [(account_id, mailbox_id, lo, hi) for lo, hi in uids])
+        self._for_each(_DELETE, account_id, mailbox_id, uids)
 
     def insert_expunged(self, rows: Sequence[Expunged]) -> None:
         self._insert_rows("expunged", rows)
 
     def bury_entries(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
-    ) -> list[tuple[Uid, FlagSetId, int]]:
-        # two statements a range, as one over `json_each` would read the table from end to end to delete from it
-        self._connection.executemany(_BURY, [(account_id, mailbox_id, lo, hi, modseq, now, recoverable) for lo, hi in uids])
-        gone = self._connection.executemany(_TAKE_OUT, [(account_id, mailbox_id, lo, hi) for lo, hi in uids])
-        return sorted(gone)
+    ) -> None:
+        self._for_each(_BURY, account_id, mailbox_id, uids, modseq, now, recoverable)
+        self._for_each(_DELETE, account_id, mailbox_id, uids)
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         sql = (

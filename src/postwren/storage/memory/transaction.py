@@ -385,11 +385,10 @@ class MemoryTransaction(MemoryReader):
 
     def bury_entries(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, modseq: ModSeq, now: int, *, recoverable: bool
-    ) -> list[tuple[Uid, FlagSetId, int]]:
+    ) -> None:
         entries = self.entries(account_id, mailbox_id, uids)
         self.delete_entries(account_id, mailbox_id, uids)
         self.insert_expunged([_tombstone(entry, modseq, now, recoverable) for entry in entries])
-        return [(entry.uid, entry.flagset_id, entry.size) for entry in entries]
 
     def forget_expunged(self, account_id: AccountId, before: int, limit: int) -> int:
         ended = [row for row in self.expunged(account_id) if row.expunged < before][:limit]

@@ -7,10 +7,11 @@ import pytest
 from postwren.mailstore.errors import NoSuchMailbox, OverQuota
 from postwren.mailstore.model import Account, ChangeKind
 from postwren.mailstore.service.changes import changed_since, vanished
-from postwren.mailstore.service.copymove import copy, move
+from postwren.mailstore.service.copymove import copy, copy_across, move
 from postwren.mailstore.service.deliver import Target
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.flags import FlagAction, change_flags
+from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery
 from postwren.mailstore.service.maildrop import open_maildrop, remove
 from postwren.terms import MailboxId, ModSeq, Uid
 from postwren.testing.contract.scene import Scene, dump, story
@@ -163,6 +164,56 @@ class MessageContract:
         await scene.perform(move(ann.account_id, inbox.mailbox_id, [(1, 1)], inbox.mailbox_id, scene.now))
         assert scene.uids(ann) == [2, 3, 4, 5]
         assert scene.contents(ann)[-1] == b"message 0\r\n"
+
+    @story
+    async def test_what_is_done_to_scattered_messages_is_done_to_no_other(self, scene: Scene) -> None:
+        """Adapters take many single UIDs together in another way than a few ranges."""
+        ann = await scene.account()
+        archive = await scene.create(ann, "Archive")
+        await scene.append(ann, *[b"%d\r\n" % number for number in range(100)])
+        ids = ann.account_id, scene.mailbox(ann).mailbox_id
+        odd = [(uid, uid) for uid in range(1, 101, 2)]
+        flagged = await scene.perform(change_flags(*ids, odd, FlagAction.ADD, ["\\Seen"]))
+        assert (
+            [uid for uid, _ in flagged.rows]
+            == [uid for uid, flags in scene.flags(ann).items() if flags]
+            == list(range(1, 101, 2))
+        )
+        all_seen = await scene.perform(change_flags(*ids, ALL, FlagAction.ADD, ["\\Seen", "$Work"]))
+        assert [uid for uid, _ in all_seen.rows] == list(range(1, 101))
+        contents = scene.contents(ann)
+        copied = await scene.perform(copy(*ids, odd, archive.mailbox_id, scene.now))
+        assert copied.source == list(range(1, 101, 2))
+        assert copied.destination == scene.uids(ann, "Archive") == list(range(1, 51))
+        assert scene.contents(ann, "Archive") == contents[::2]
+        uidls = (await open_maildrop(scene.store, ann.account_id)).uidls()
+        moved = await scene.perform(move(*ids, odd, archive.mailbox_id, scene.now))
+        assert (moved.source, moved.destination) == (list(range(1, 101, 2)), list(range(51, 101)))
+        assert scene.contents(ann, "Archive")[50:] == contents[::2]
+        assert [entry.uidl for entry in scene.entries(ann, "Archive")] == [None] * 50 + uidls[::2]
+        gone = await scene.perform(expunge(*ids, [(uid, uid) for uid in range(4, 101, 4)], scene.now, only_deleted=False))
+        assert gone.uids == list(range(4, 101, 4))
+        assert scene.uids(ann) == list(range(2, 101, 4))
+
+    @story
+    async def test_a_copy_goes_into_another_account_with_its_flags_and_shares_the_octets(self, scene: Scene) -> None:
+        ann, ben = await ann_with(scene, 3), await scene.account("ben@example.org", quota=60)
+        await scene.append(ben, b"message 1\r\n")  # one that he has already
+        theirs, mine = scene.mailbox(ann), scene.mailbox(ben)
+        await scene.add_flags(theirs, 2, "\\Flagged", "$Work")
+        across = copy_across(ann.account_id, theirs.mailbox_id, [(1, 2)], ben.account_id, mine.mailbox_id, scene.now)
+        done = await scene.perform(across)
+        assert (done.source, done.destination, done.uidvalidity) == ([1, 2], [2, 3], mine.uidvalidity)
+        assert scene.contents(ben) == [b"message 1\r\n", b"message 0\r\n", b"message 1\r\n"]
+        assert scene.flags(ben) == {1: frozenset(), 2: frozenset(), 3: {"\\Flagged", "$Work"}}
+        assert [email.references for email in scene.reader.emails(ben.account_id)] == [2, 1]
+        before = dump(scene.reader, ben.account_id)
+        with pytest.raises(OverQuota):
+            await scene.perform(copy_across(ann.account_id, theirs.mailbox_id, ALL, ben.account_id, mine.mailbox_id, scene.now))
+        assert dump(scene.reader, ben.account_id) == before
+        await scene.perform(expunge(ann.account_id, theirs.mailbox_id, None, scene.now, only_deleted=False))
+        await scene.perform(end_recovery(ann.account_id, scene.now + RECOVERY_TERM + 1))
+        assert scene.contents(ben)[1] == b"message 0\r\n"  # hers are gone, his are not
 
     # -- expunge
 
