@@ -61,6 +61,7 @@ DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded
 ACCOUNTS = "src/postwren/testing/contract/accounts.py"
 MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
 NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
+SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -72,6 +73,9 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),
     "mailstore.service.mailboxname.Limits.level": (MAILBOXES, NAMES_TEST),
     "mailstore.service.mailboxname.Limits.depth": (MAILBOXES, NAMES_TEST),
+    "mailstore.query.Limits.conditions": (SEARCH, BOUNDS_TEST),
+    "mailstore.query.Limits.texts": (SEARCH, BOUNDS_TEST),
+    "mailstore.query.Limits.depth": (SEARCH, BOUNDS_TEST),
     "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
     "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
     "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),

@@ -25,6 +25,7 @@ __all__ = [
     "HasFlag",
     "Header",
     "Larger",
+    "Limits",
     "ModSeqFrom",
     "Not",
     "Older",
@@ -44,10 +45,17 @@ __all__ = [
     "parts_of",
 ]
 
-MOST_NODES: Final = 5_000
-MOST_TEXTS: Final = 200
-"""Conditions that look into messages: each is a pass over what is left."""
-DEEPEST: Final = 100
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a query."""
+
+    conditions: int = 5_000
+    texts: int = 200  # conditions that look into messages
+    depth: int = 100
+
+
+LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,7 @@ class SaveDateSupported:
 
 @dataclass(frozen=True, slots=True)
 class Fuzzy:
-    """RFC 6203: matched exactly, which the section 3 allows, but ordered by relevance."""
+    """RFC 6203: matched exactly, which section 3 allows, but ordered by relevance."""
 
     query: "Query"
 
@@ -224,14 +232,14 @@ def nodes(query: Query) -> Iterator[Query]:
         waiting.extend(parts_of(node))
 
 
-def check_bounds(query: Query) -> None:
+def check_bounds(query: Query, limits: Limits = LIMITS) -> None:
     """QueryTooBig when it is deeper or has more conditions than anybody needs."""
     level: list[Query] = [query]
     count = texts = 0
-    for _ in range(DEEPEST):
+    for _ in range(limits.depth):
         count += len(level)
         texts += sum(isinstance(node, Header | Body | Text) for node in level)
-        if count > MOST_NODES or texts > MOST_TEXTS:
+        if count > limits.conditions or texts > limits.texts:
             raise QueryTooBig("too many conditions")
         level = [part for node in level for part in parts_of(node)]
         if not level:

@@ -107,7 +107,7 @@ def _find_in_field(header: bytes, name: bytes, text: bytes) -> bool:
 def _fields(header: Header, limits: Limits) -> Iterator[bytes]:
     for field in header.fields:
         value = header.value(field)
-        if b"=?" not in value and value.isascii():
+        if b"=?" not in value and value.isascii() and field.name.isascii():
             yield b"\xff%b: %b" % (field.name.upper(), value.upper())
         else:
             yield b"\xff%b: %b" % (fold(field.name.decode("utf-8", "replace")), fold(decode_words(value, limits)))

@@ -17,6 +17,7 @@ from postwren.mailstore import query as q
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Store, TextIndex
+from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.find import Bounds, Columns, Finder, columns_of
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys, thread_id
@@ -442,6 +443,50 @@ def test_the_highest_modseq_of_what_was_found_is_told(open_each_store: OpenStore
         assert (await finder(scene).search(owner, box, q.Not(q.HasFlag("\\Seen")))).modseq == entries(scene, owner)[0].modseq
         assert (await finder(scene).search(owner, box, q.Or(()))).modseq is None
         await scene.end()
+
+    asyncio.run(story())
+
+
+def test_an_answer_is_given_again_only_while_the_mailbox_has_the_same_messages(open_each_store: OpenStore) -> None:
+    async def story() -> None:
+        scene, owner = await mailbox(open_each_store(), 3)
+        account = scene.reader.account(owner)
+        assert account is not None
+        find = finder(scene)
+        numbers, order = q.Body("number"), [(SortKey.SUBJECT, True)]
+
+        async def answers() -> list[object]:
+            box = seen(scene, owner)
+            forest, _ = await find.thread(owner, box, numbers, Algorithm.REFS)
+            found = [(await find.search(owner, box, numbers)).uids, (await find.sort(owner, box, numbers, order)).uids]
+            return [*found, list(forest.rows), (await find.search(owner, box, q.HasFlag("\\Seen"))).uids]
+
+        for _ in range(2):
+            assert await answers() == [[1, 2, 3], [3, 2, 1], [1, 2, 3], []]
+        await scene.add_flags(scene.mailbox(account), 2, "\\Seen")
+        assert await answers() == [[1, 2, 3], [3, 2, 1], [1, 2, 3], [2]]
+        await scene.append(account, b"Subject: 9\r\n\r\nnumber 9\r\n")
+        assert await answers() == [[1, 2, 3, 4], [4, 3, 2, 1], [1, 2, 3, 4], [2]]
+        await scene.perform(expunge(owner, scene.mailbox(account).mailbox_id, [(1, 1)], scene.now, only_deleted=False))
+        assert await answers() == [[2, 3, 4], [4, 3, 2], [2, 3, 4], [2]]
+        await scene.end()
+
+    asyncio.run(story())
+
+
+def test_an_answer_is_found_without_looking_again(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        scene, owner = await mailbox(open_store(), 3)
+        find, box = finder(scene), seen(scene, owner)
+        first = await find.search(owner, box, q.Body("number"))
+        monkeypatch.setattr(scene.store.__class__, "read", None)
+        assert await find.search(owner, seen(scene, owner), q.Body("number")) == first
+        assert (await find.search(owner, box, q.ALL)).uids == [1, 2, 3]
+        for _ in range(2):  # a query that cannot be kept is answered all the same
+            with pytest.raises(TypeError, match="not callable"):
+                await find.search(owner, box, q.Uids([(1, 2)]))
+        scene.is_open = False
+        scene.store.close()
 
     asyncio.run(story())
 

@@ -115,6 +115,11 @@ def test_it_never_raises_and_gives_utf8_between_marks(octets: bytes) -> None:
             text.replace(b"\xff", b"").decode()
 
 
+def test_a_name_of_a_field_that_is_no_ascii_is_utf8_all_the_same() -> None:
+    """The index keeps text: a raw octet in a name must not get into it."""
+    assert search_text(b"\xf9: a\r\n\r\n").header == b"\xff\xef\xbf\xbd: A"
+
+
 def test_whatever_the_corpora_hold_is_found_by_its_own_words() -> None:
     for path in corpus()[::7]:
         found = search_text(path.read_bytes())

@@ -12,12 +12,13 @@ looked at are copies of the columns, made before anything is awaited.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from postwren.mailstore import query as q
 from postwren.mailstore.errors import SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Reader, Store, TextIndex
+from postwren.mailstore.service.answers import Answers
 from postwren.mailstore.service.keys import Key, Keys
 from postwren.mailstore.service.search import FixedColumns, Search
 from postwren.mailstore.service.sort import SortKey, keys_for, sort
@@ -87,10 +88,12 @@ class Finder:
         self._keys = keys
         self._index = index
         self._now = now
+        self._answers = Answers()
 
     async def search(self, account_id: AccountId, columns: Columns, query: q.Query, bounds: Bounds | None = None) -> Found:
         """The messages that match."""
-        _, found = await self._find(account_id, _fixed(columns, query), query, self._pace(bounds))
+        fixed = _fixed(columns, query)
+        _, found = await self._find(account_id, fixed, query, self._pace(bounds))
         return found
 
     async def sort(
@@ -103,14 +106,20 @@ class Finder:
     ) -> Found:
         """The messages that match, sorted by these keys (each with whether it is reversed)."""
         fixed, pace = _fixed(columns, query), self._pace(bounds)
-        rows, _ = await self._find(account_id, fixed, query, pace)
-        keys = {key: await self._column(account_id, fixed, rows, key, pace) for key in keys_for(order)}
-        dates, sizes = [fixed.internaldates[row] for row in rows], [fixed.sizes[row] for row in rows]
+        question = (account_id, query, tuple(order))
+        rows = self._answers.get(question, fixed)
+        if rows is not None:
+            return _found(fixed, rows)
+        unsorted, _ = await self._find(account_id, fixed, query, pace)
+        keys = {key: await self._column(account_id, fixed, unsorted, key, pace) for key in keys_for(order)}
 
-        def in_order() -> Found:
-            return _found(fixed, [rows[place] for place in sort(order, dates, sizes, keys.__getitem__)])
+        def in_order() -> list[int]:
+            dates, sizes = _at(fixed.internaldates, unsorted), _at(fixed.sizes, unsorted)
+            return _at(unsorted, sort(order, dates, sizes, keys.__getitem__))
 
-        return in_order() if len(rows) < SMALL else await self._store.read(lambda _: in_order())
+        rows = in_order() if len(unsorted) < SMALL else await self._store.read(lambda _: in_order())
+        self._answers.put(question, fixed, query, rows)
+        return _found(fixed, rows)
 
     async def thread(
         self, account_id: AccountId, columns: Columns, query: q.Query, algorithm: Algorithm, bounds: Bounds | None = None
@@ -118,14 +127,27 @@ class Finder:
         """The messages that match, as threads of UIDs, and as `search` finds them."""
         fixed, pace = _fixed(columns, query), self._pace(bounds)
         rows, found = await self._find(account_id, fixed, query, pace)
-        linked = await self._column(account_id, fixed, rows, Key.LINKED, pace)
+        question = (account_id, query, algorithm)
+        forest = self._answers.get(question, fixed)
+        if forest is None:
+            linked = await self._column(account_id, fixed, rows, Key.LINKED, pace)
 
-        def threaded() -> Forest:
-            return thread(found.uids, linked, found.internaldates, algorithm)
+            def threaded() -> Forest:
+                return thread(found.uids, linked, found.internaldates, algorithm)
 
-        return threaded() if len(rows) < SMALL else await self._store.read(lambda _: threaded()), found
+            forest = threaded() if len(rows) < SMALL else await self._store.read(lambda _: threaded())
+            self._answers.put(question, fixed, query, forest)
+        return forest, found
 
-    async def _find(self, account_id: AccountId, fixed: FixedColumns, query: q.Query, pace: "_Pace") -> tuple[list[int], Found]:
+    async def _find(
+        self, account_id: AccountId, fixed: FixedColumns, query: q.Query, pace: "_Pace"
+    ) -> tuple[Sequence[int], Found]:
+        if query == q.ALL:
+            every = range(len(fixed.uids))
+            return every, _found(fixed, every)
+        rows = self._answers.get((account_id, query), fixed)
+        if rows is not None:
+            return rows, _found(fixed, rows)
         texts = Texts(self._store.read_body, self._index, account_id, query)
         work = Search(account_id, fixed, query, self._keys, texts)
 
@@ -134,12 +156,15 @@ class Finder:
 
         while (found := await self._store.read(in_slice)) is None:
             pace.check()
+        self._answers.put((account_id, query), fixed, query, work.rows)
         return work.rows, found
 
-    async def _column(self, account_id: AccountId, fixed: FixedColumns, rows: list[int], key: Key, pace: "_Pace") -> list[Any]:
+    async def _column(
+        self, account_id: AccountId, fixed: FixedColumns, rows: Sequence[int], key: Key, pace: "_Pace"
+    ) -> list[Any]:
         """A key of each of the rows."""
         values: list[Any] = []
-        email_ids = [fixed.email_ids[row] for row in rows]
+        email_ids = _at(fixed.email_ids, rows)
 
         def in_slice(reader: Reader) -> None:
             is_over = pace.slice()
@@ -204,5 +229,11 @@ def _fixed(columns: Columns, query: q.Query) -> FixedColumns:
 
 
 def _found(fixed: FixedColumns, rows: Sequence[int]) -> Found:
-    uids, modseqs, internaldates = fixed.uids, fixed.modseqs, fixed.internaldates
-    return Found([Uid(uids[row]) for row in rows], [modseqs[row] for row in rows], [internaldates[row] for row in rows])
+    return Found(cast("list[Uid]", _at(fixed.uids, rows)), _at(fixed.modseqs, rows), _at(fixed.internaldates, rows))
+
+
+def _at(column: Sequence[int], rows: Sequence[int]) -> list[int]:
+    """The values at these positions."""
+    if isinstance(rows, range):  # all of them
+        return list(column)
+    return [column[row] for row in rows]

@@ -76,9 +76,7 @@ class Keys:
 
     def column(self, reader: Reader, account_id: AccountId, email_ids: Sequence[int], key: Key) -> list[Any]:
         """The key of each of these emails, in their order; that of an empty message where the email is gone."""
-        known = self._kept.pop((account_id, key), None)
-        if known is None:
-            known = {}
+        known = self._kept.pop((account_id, key), None) or {}
         missing = [email_id for email_id in dict.fromkeys(email_ids) if email_id not in known]
         if missing:
             known.update(zip(missing, self._read(reader, account_id, missing, key), strict=True))

@@ -6,7 +6,7 @@ Every step is a loop over arrays, and linear but for sorting, whatever the refer
 """
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,74 +71,92 @@ def _ordered_subject(rows: Sequence[int], keys: Sequence[Linked], dates: Sequenc
 
 
 class _Tree:
-    """Nodes are numbered: messages first, in mailbox order, then those that are not there."""
+    """Nodes are numbered: messages first, in mailbox order, then those that are not there. Most messages are threads of their
+    own, so only nodes with children have a list of them."""
 
-    __slots__ = ("children", "count", "dates", "heads", "keys", "rows")
+    __slots__ = ("children", "count", "heads", "keys", "rank", "rows")
 
     def __init__(self, rows: Sequence[int], keys: Sequence[Linked], dates: Sequence[int]) -> None:
         self.rows = rows
         self.keys = keys
-        self.dates = dates
         self.count = len(rows)
+        self.children: dict[int, list[int]] = {}
         parents = _parents(keys)
-        self.children: list[list[int]] = [[] for _ in parents]
+        # what siblings are sorted by: the sent date, then the order in the mailbox (section 2.2)
+        self.rank = [0] * len(parents)
+        for rank, node in enumerate(in_order(range(self.count), dates.__getitem__)):
+            self.rank[node] = rank
         self.heads: list[int] = []
-        self._prune(parents)
+        self._plant(parents)
 
-    def _prune(self, parents: list[int]) -> None:
+    def _plant(self, parents: list[int]) -> None:
         """Steps 2 and 3: nodes that are not there go, but for heads of several messages."""
-        above = _nearest(parents, self.count)
+        top: dict[int, int] = {}  # of nodes that are not there: what stays of them and those above
         for node in range(self.count):
-            if above[node] != NOBODY:
-                self.children[above[node]].append(node)
-        for node, parent in enumerate(parents):
+            parent = parents[node]
+            if parent >= self.count:
+                parent = _staying(parents, self.count, top, parent)
             if parent == NOBODY:
-                children = self.children[node]
-                if node < self.count or len(children) > 1:
-                    self.heads.append(node)
-                elif children:
-                    self.heads.append(children[0])
+                self.heads.append(node)
+            elif parent in self.children:
+                self.children[parent].append(node)
+            else:
+                self.children[parent] = [node]
+        for head in sorted(set(top.values())):
+            if head >= self.count and head in self.children:
+                siblings = self.children[head]
+                self.heads.append(head if len(siblings) > 1 else self.children.pop(head)[0])
 
     def is_there(self, node: int) -> bool:
         return node < self.count
 
     def add_head(self, children: list[int]) -> int:
-        self.children.append(children)
-        return len(self.children) - 1
+        head = len(self.rank)
+        self.rank.append(0)
+        self.children[head] = children
+        return head
 
-    def place(self, node: int) -> tuple[int, int]:
-        """What siblings are sorted by: the sent date, then the order in the mailbox (section 2.2). The children of a node that is
-        not there must be sorted."""
-        first = node if node < self.count else self.children[node][0]
-        return self.dates[first], first
-
-    def sort_children(self) -> None:
-        """Step 6, and all that step 4 needs of it: only heads can be missing, so no order depends on a deeper one."""
-        for node, siblings in enumerate(self.children):
+    def sort_children(self, nodes: Iterable[int]) -> None:
+        """Step 6, and all that step 4 needs of it. A node that is not there goes by its first child; only heads can be such, so
+        no order of siblings depends on a deeper one."""
+        for node in nodes:
+            siblings = self.children[node]
             if len(siblings) > 1:
-                self.children[node] = in_order(siblings, self.place)
+                siblings = self.children[node] = in_order(siblings, self.rank.__getitem__)
+            if node >= self.count:
+                self.rank[node] = self.rank[siblings[0]]
 
-    def newest(self, head: int) -> tuple[int, int]:
-        """The newest message of a thread."""
-        waiting, found = [head], self.place(head)
+    def sort_heads(self) -> None:
+        """Step 4."""
+        self.heads = in_order(self.heads, self.rank.__getitem__)
+
+    def newest(self, head: int) -> int:
+        """The rank of a thread's newest message."""
+        waiting, newest = [head], self.rank[head]
         while waiting:
             node = waiting.pop()
-            waiting += self.children[node]
-            if self.is_there(node):
-                found = max(found, (self.dates[node], node))
-        return found
+            newest = max(newest, self.rank[node])
+            waiting += self.children.get(node, ())
+        return newest
 
     def forest(self) -> Forest:
         rows: list[int] = []
         depths: list[int] = []
         counts: list[int] = []
-        waiting = [(head, 0) for head in reversed(self.heads)]
-        while waiting:
-            node, depth = waiting.pop()
-            rows.append(self.rows[node] if self.is_there(node) else NOBODY)
-            depths.append(depth)
-            counts.append(len(self.children[node]))
-            waiting += [(child, depth + 1) for child in reversed(self.children[node])]
+        for head in self.heads:
+            if head not in self.children:
+                rows.append(self.rows[head])
+                depths.append(0)
+                counts.append(0)
+                continue
+            waiting = [(head, 0)]
+            while waiting:
+                node, depth = waiting.pop()
+                children = self.children.get(node, ())
+                rows.append(self.rows[node] if node < self.count else NOBODY)
+                depths.append(depth)
+                counts.append(len(children))
+                waiting += [(child, depth + 1) for child in reversed(children)]
         return Forest(rows, depths, counts)
 
 
@@ -148,13 +166,16 @@ def _parents(keys: Sequence[Linked]) -> list[int]:
     A link that another message's references would give a message that is still to come is left out: the message's own step
     1.B breaks it anyway. So no link is ever broken, a node that gets a parent is the top of its tree, and a loop shows by the top
     alone, which shortened paths find in (almost) no time."""
-    parents = [NOBODY] * len(keys)
-    tops = list(range(len(keys)))
+    count = len(keys)
+    parents = [NOBODY] * count
+    tops = list(range(count))
     named: dict[str, int] = {}
     for node, key in enumerate(keys):
         if key.message_id is not None:
             named.setdefault(key.message_id, node)  # a second one of the same id has one of its own
     for node, key in enumerate(keys):
+        if not key.references:
+            continue
         above = NOBODY
         for reference in key.references:
             each = named.get(reference)
@@ -162,11 +183,11 @@ def _parents(keys: Sequence[Linked]) -> list[int]:
                 each = named[reference] = len(parents)
                 parents.append(NOBODY)
                 tops.append(each)
-            is_to_come = node <= each < len(keys)
+            is_to_come = node <= each < count
             if above != NOBODY and parents[each] == NOBODY and not is_to_come and _top(tops, above) != each:
                 parents[each] = tops[each] = above
             above = each
-        if above != NOBODY and _top(tops, above) != node:
+        if _top(tops, above) != node:
             parents[node] = tops[node] = above
     return parents
 
@@ -178,61 +199,55 @@ def _top(tops: list[int], node: int) -> int:
     return node
 
 
-def _nearest(parents: list[int], count: int) -> list[int]:
-    """The nearest node above each that stays: a message, or a head."""
-    below: list[list[int]] = [[] for _ in parents]
-    waiting: list[int] = []
-    for node, parent in enumerate(parents):
-        (waiting if parent == NOBODY else below[parent]).append(node)
-    nearest = [NOBODY] * len(parents)
-    while waiting:
-        node = waiting.pop()
-        stays = node < count or parents[node] == NOBODY
-        for child in below[node]:
-            nearest[child] = node if stays else nearest[node]
-        waiting += below[node]
-    return nearest
+def _staying(parents: list[int], count: int, known: dict[int, int], node: int) -> int:
+    """The nearest node from one that is not there upward that stays: a message, or a head. What was passed is noted."""
+    passed = []
+    while node >= count and node not in known and parents[node] != NOBODY:
+        passed.append(node)
+        node = parents[node]
+    found = known.get(node, node)
+    for each in passed:
+        known[each] = found
+    if found >= count:
+        known[found] = found
+    return found
 
 
 def _references(tree: _Tree) -> Forest:
-    tree.sort_children()
-    tree.heads = in_order(tree.heads, tree.place)
-    _merge_subjects(tree)
-    tree.sort_children()
-    tree.heads = in_order(tree.heads, tree.place)
+    tree.sort_children(tree.children)
+    tree.sort_heads()
+    tree.sort_children(_merge_subjects(tree))
+    tree.sort_heads()
     return tree.forest()
 
 
 def _refs(tree: _Tree) -> Forest:
-    tree.sort_children()
+    tree.sort_children(tree.children)
     tree.heads = in_order(tree.heads, tree.newest)
     return tree.forest()
 
 
-def _subject(tree: _Tree, head: int) -> bytes:
-    """Step 5.B.i."""
-    return tree.keys[head if tree.is_there(head) else tree.children[head][0]].subject
-
-
-def _merge_subjects(tree: _Tree) -> None:
-    """Step 5."""
+def _merge_subjects(tree: _Tree) -> set[int]:
+    """Step 5; returns the nodes whose children are not in order any more."""
     table: dict[bytes, int] = {}
-    for head in tree.heads:
-        subject = _subject(tree, head)
+    subjects = [(head, tree.keys[head if head < tree.count else tree.children[head][0]].subject) for head in tree.heads]
+    for head, subject in subjects:
         if subject and (subject not in table or _goes_before(tree, head, table[subject])):
             table[subject] = head
-    heads: dict[int, None] = dict.fromkeys(tree.heads)
-    subjects = [(head, _subject(tree, head)) for head in tree.heads]  # before anything moves
+    heads = dict.fromkeys(tree.heads)
+    touched: set[int] = set()
     for head, subject in subjects:
         if subject and table[subject] != head:
-            del heads[head]
             stays = table[subject]
-            merged = _merge(tree, stays, head)
+            merged = table[subject] = _merge(tree, stays, head)
+            touched.add(merged)
+            touched.discard(head)
+            del heads[head]
             if merged != stays:
                 del heads[stays]
                 heads[merged] = None
-                table[subject] = merged
     tree.heads = list(heads)
+    return touched
 
 
 def _goes_before(tree: _Tree, head: int, known: int) -> bool:
@@ -245,9 +260,9 @@ def _goes_before(tree: _Tree, head: int, known: int) -> bool:
 def _merge(tree: _Tree, stays: int, head: int) -> int:
     """Step 5.C; returns the head of both."""
     if not tree.is_there(stays):
-        tree.children[stays] += [head] if tree.is_there(head) else tree.children[head]
+        tree.children[stays] += [head] if tree.is_there(head) else tree.children.pop(head)
         return stays
     if tree.keys[head].is_reply and not tree.keys[stays].is_reply:
-        tree.children[stays].append(head)
+        tree.children.setdefault(stays, []).append(head)
         return stays
     return tree.add_head([stays, head])

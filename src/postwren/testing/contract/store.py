@@ -309,6 +309,8 @@ class StoreContract:
         ids = [email.email_id for email in scene.reader.emails(ann.account_id)]
         assert all(a < b for a, b in pairwise(ids))
         assert len(ids) == 50
+        for at in (0, 30, 49):
+            assert [email.email_id for email in scene.reader.emails(ann.account_id, ids[at])] == ids[at + 1 :]
 
     @story
     async def test_a_closing_store_finishes_what_is_queued_and_refuses_the_rest(self, scene: Scene) -> None:
