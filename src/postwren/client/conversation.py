@@ -75,6 +75,11 @@ class Conversation(Generic[C]):
         config = LinkConfig(Watch(), patience=CLIENT_PATIENCE, tls=tls, is_implicit_tls=security is Security.IMPLICIT)
         self._link = await dial(host, port, self, config)
 
+    @property
+    def tls(self) -> TlsInfo | None:
+        """None while the connection is in the clear."""
+        return None if self._link is None else self._link.tls
+
     async def next_event(self) -> Any:
         """What the server says next. Raises ConnectionEnded."""
         while not self._events:
