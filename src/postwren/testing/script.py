@@ -39,7 +39,7 @@ from typing import Final
 
 from postwren.testing.pattern import unescape
 
-__all__ = ["Case", "Cut", "Step", "cut_bytes", "cut_randomly", "cut_whole", "read_cases"]
+__all__ = ["Case", "Cut", "Step", "count_literals", "cut_bytes", "cut_randomly", "cut_whole", "read_cases", "read_step"]
 
 Cut = Callable[[bytes], Iterator[bytes]]
 _STEP: Final = re.compile(r"(C|S|close|silence|eof|tls|!)([2-9]?)([:|~*!-]?)(?:\s(.*))?")
@@ -89,7 +89,7 @@ def read_cases(path: Path) -> list[Case]:
         elif line.strip():
             cases[-1].steps.append(read_step(line, number, path.name))
     for case in cases:
-        _count_literals(case.steps)
+        count_literals(case.steps)
     return cases
 
 
@@ -106,7 +106,7 @@ def read_step(line: str, number: int = 0, file: str = "") -> Step:
     return Step(kind, data, number, int(found[2] or 1))
 
 
-def _count_literals(steps: list[Step]) -> None:
+def count_literals(steps: list[Step]) -> None:
     """`{#}` becomes the size of the next C step of that session."""
     for place, step in enumerate(steps):
         if step.kind == "C" and (found := _COUNTED.search(step.data)):
