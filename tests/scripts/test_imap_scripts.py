@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from postwren.server.imap.capability import CAPABILITIES
+from postwren.protocols.imap.capability import CAPABILITIES
 from postwren.storage.memory import MemoryStore
 from postwren.testing.script import Case, Cut, cut_bytes, cut_randomly, cut_whole
 from tests.conftest import OpenStore

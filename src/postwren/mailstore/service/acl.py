@@ -1,7 +1,8 @@
 """Who may do what with a mailbox (RFC 4314). Its owner may do everything, always; others what was granted to their login or to
 `anyone`, less what was granted to these behind a "-".
 
-Rights are letters: l lookup, r read, s seen, w write flags, i insert, p post, k create below, x delete the mailbox, t delete messages,
+Rights are letters: l lookup, r read, s seen, w write flags, i insert, p post, k create below, x delete the mailbox, t delete
+messages,
 e expunge, a administer. c and d are old names for k and for t, e, x together (section 2.1.1).
 """
 

@@ -1,7 +1,8 @@
 """Mailboxes: create, delete, rename, subscribe (RFC 9051 sections 6.3.4 to 6.3.8).
 
 A subscription is to a name: it outlives its mailbox, and is there again for the next one of that name (section 6.3.7).
-A new mailbox begins with the grants of the one above it (RFC 4314 section 4). A UIDVALIDITY comes from the account's counter and is used once: no mailbox of a name that was used before can be taken
+A new mailbox begins with the grants of the one above it (RFC 4314 section 4). A UIDVALIDITY comes from the account's counter
+and is used once: no mailbox of a name that was used before can be taken
 for the earlier one (D-33, D-34). A rename keeps the mailbox with its UIDs.
 """
 

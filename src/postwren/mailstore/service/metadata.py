@@ -1,4 +1,5 @@
-"""Annotations of mailboxes and of the account (RFC 5464): `/shared/...` is everybody's who may see the mailbox, `/private/...` each
+"""Annotations of mailboxes and of the account (RFC 5464): `/shared/...` is everybody's who may see the mailbox, `/private/...`
+each
 login's own. Names compare without regard to case and are kept in lower case.
 """
 

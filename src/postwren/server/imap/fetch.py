@@ -32,7 +32,7 @@ from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import EmailId
 
-__all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "spans_of"]
+__all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "layout_of", "spans_of"]
 
 LINES: Final = 512  # of a batch
 BODIES: Final = 64
@@ -98,7 +98,7 @@ def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span]
     """Render at once; later where digests must be made first."""
     selected = session.selected
     assert selected is not None
-    layout = _layout(session, selected, items)
+    layout = layout_of(session, selected, items)
     walk = Walk()
     if layout.names:
         missing = session.service.store.digests.missing(selected.account_id, _email_ids(selected, spans))
@@ -135,7 +135,8 @@ async def _fetch_digested(
         session.stream(fetch_lines(session, selected, layout, spans, walk), lambda: _answer(session, tag, command, walk))
 
 
-def _layout(session: ImapSession, selected: Selected, items: Sequence[FetchItem]) -> Layout:
+def layout_of(session: ImapSession, selected: Selected, items: Sequence[FetchItem]) -> Layout:
+    """How these items are rendered in this session."""
     cells = [cell_of(item, selected.account_id, is_utf8=session.enabled.utf8) for item in items]
     return Layout(cells, is_uidonly=session.enabled.uidonly)
 

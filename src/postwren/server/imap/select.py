@@ -58,6 +58,7 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
     texts = session.service.flag_texts.of(found.account_id)
     selected = session.selected = Selected(handle, found.name, rights, texts, is_read_only=is_read_only)
     session.core.enter(State.SELECTED)
+    session.rouse()
     if command.qresync is not None:
         await handle.loaded()
         if session.selected is not selected:
@@ -159,8 +160,7 @@ def idle(session: ImapSession, tag: str, _: Idle) -> Later:
     session.idle_tag = tag
     session.core.send(Continuation("idling"))
     session.tell_news()
-    if session.selected is not None:
-        session.selected.wake = session.push
+    session.rouse()
     return None
 
 
