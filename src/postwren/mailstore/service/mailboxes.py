@@ -185,9 +185,6 @@ def _create_one(
     """A mailbox under the account's present ModSeq; the account's row comes back for the caller to write."""
     # the clock only ever raises it: after a restored backup, numbers given out since are passed over (D-34)
     uidvalidity = max(account.next_uidvalidity, now)
-    was_subscribed = any(row.name == name for row in tx.properties(account.account_id, MailboxId(0), _SUBSCRIBED))
-    if was_subscribed:
-        tx.delete_property(account.account_id, MailboxId(0), _SUBSCRIBED, name)
     mailbox = Mailbox(
         account.account_id,
         account.next_mailbox_id,
@@ -200,7 +197,7 @@ def _create_one(
         deleted=0,
         size=0,
         special_use=special_use,
-        is_subscribed=was_subscribed,
+        is_subscribed=_take_subscription(tx, account.account_id, name),
         created_modseq=account.modseq,
     )
     tx.insert_mailbox(mailbox)
@@ -212,6 +209,14 @@ def _create_one(
     return account, mailbox
 
 
+def _take_subscription(tx: Transaction, account_id: AccountId, name: str) -> bool:
+    """Whether the account is subscribed to a name that becomes a mailbox, which knows it from here on."""
+    is_subscribed = any(row.name == name for row in tx.properties(account_id, MailboxId(0), _SUBSCRIBED))
+    if is_subscribed:
+        tx.delete_property(account_id, MailboxId(0), _SUBSCRIBED, name)
+    return is_subscribed
+
+
 def _rename_all(tx: Transaction, mailbox: Mailbox, name: str, modseq: ModSeq) -> None:
     account_id, old = mailbox.account_id, mailbox.name
     inferiors = [other for other in tx.mailboxes(account_id) if is_inferior(other.name, old)]
@@ -221,7 +226,9 @@ def _rename_all(tx: Transaction, mailbox: Mailbox, name: str, modseq: ModSeq) ->
         target = canonical(name + other.name[len(old) :])
         if tx.mailbox_by_name(account_id, target) is not None:
             raise MailboxExists(target)
-        tx.update_mailbox(other._replace(name=target))
+        if other.is_subscribed:  # a subscription is to a name (section 6.3.7)
+            tx.put_property(Property(account_id, MailboxId(0), _SUBSCRIBED, other.name, b""))
+        tx.update_mailbox(other._replace(name=target, is_subscribed=_take_subscription(tx, account_id, target)))
     tx.insert_changes(_changes(moving, modseq))
 
 

@@ -79,7 +79,7 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("IMAP4rev1", _ALWAYS, (Login, Select, Fetch)),  # RFC 3501
     CapabilityEntry("STARTTLS", When.IN_CLEAR, (StartTls,)),
     CapabilityEntry("LOGINDISABLED", When.IN_CLEAR, (StartTls,)),  # RFC 9051 section 6.2.3
-    CapabilityEntry("SASL-IR", _LOGIN | When.IN_CLEAR, ()),  # RFC 4959
+    CapabilityEntry("SASL-IR", _ALWAYS, ()),  # RFC 4959
     CapabilityEntry("LITERAL-", _LOGIN | When.IN_CLEAR, ()),  # RFC 7888: what a stranger may send is small
     CapabilityEntry("LITERAL+", _IN, ()),
     CapabilityEntry("ID", _ALWAYS, (Id,)),  # RFC 2971

@@ -5,10 +5,11 @@ Limits are the operator's to set (`postwren account`): SETQUOTA is refused and Q
 
 from typing import Any, Final
 
+from postwren.mailstore.errors import NoSuchMailbox
 from postwren.protocols.imap import code
 from postwren.protocols.imap.command.sharing import GetQuota, GetQuotaRoot, SetQuota
 from postwren.protocols.imap.response.sharing import Quota, QuotaResource, QuotaRoots
-from postwren.server.imap.place import reach
+from postwren.server.imap.place import find_new, reach
 from postwren.server.imap.refusal import Refusal
 from postwren.server.imap.session import Handler, ImapSession, waiting
 from postwren.terms import AccountId
@@ -39,9 +40,13 @@ def get_quota(session: ImapSession, tag: str, command: GetQuota) -> None:
 
 async def get_quota_root(session: ImapSession, tag: str, command: GetQuotaRoot) -> None:
     """Section 4.2.2: the r right; how full others' accounts are is theirs to know."""
-    found = reach(session, command.mailbox)
-    is_mine = found.account_id == session.account_id
-    session.say(QuotaRoots(found.name, (session.login,) if is_mine else ()))
+    try:
+        found = reach(session, command.mailbox)
+        name, is_mine = found.name, found.account_id == session.account_id
+    except NoSuchMailbox:  # the root that would apply (section 4.2): of a name that could be one's own
+        account_id, name = find_new(session, command.mailbox)
+        is_mine = account_id == session.account_id
+    session.say(QuotaRoots(name, (session.login,) if is_mine else ()))
     if is_mine:
         session.say(quota_of(session, session.account_id))
     session.finish(tag, "GETQUOTAROOT done")

@@ -27,6 +27,7 @@ from postwren.server.imap.objectid import mailbox_id
 from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import Handler, ImapSession, Later, waiting
+from postwren.server.imap.store import allowed_flags
 from postwren.terms import ModSeq
 
 __all__ = ["COMMANDS"]
@@ -80,7 +81,7 @@ def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> N
     selected.learn(flagset_ids)
     flags = tuple(selected.flags())
     session.say(FlagList(flags))
-    permanent = () if selected.is_read_only else (*flags, "\\*")
+    permanent = () if selected.is_read_only else allowed_flags((*flags, "\\*"), selected.rights)
     session.say(Condition(Status.OK, "flags that are kept", PermanentFlags(permanent)))
     session.say(Exists(selected.view.count))
     if not session.enabled.rev2:

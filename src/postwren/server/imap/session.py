@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
+from postwren.mailstore.service.acl import rights_of
 from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
@@ -38,7 +39,7 @@ from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.server import ServerConnection
 from postwren.protocols.imap.state import State
 from postwren.server.imap.flagtext import FlagTextsOfAll
-from postwren.server.imap.refusal import Refusal, refusal_of
+from postwren.server.imap.refusal import NO_MAILBOX, Refusal, refusal_of
 from postwren.server.imap.selected import Enabled, Selected
 from postwren.server.imap.settings import ImapSettings
 from postwren.server.login import Authenticator, LoginExchange
@@ -56,6 +57,7 @@ Handler: TypeAlias = Callable[["ImapSession", str, Any], Later]
 Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 
 NOT_OFFERED: Final = Refusal("this is not offered here", None, Status.BAD)
+READING: Final = frozenset("lrpkxa")
 TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
 SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
 BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
@@ -170,6 +172,11 @@ class ImapSession:
     def handle(self, event: Event) -> Handled:
         if type(event) is CommandReceived:
             handler = self._table.commands.get(type(event.command))
+            selected = self.selected
+            if selected is not None and selected.account_id != self.account_id and not self._may_stay(selected):
+                self.leave()
+                self.refuse(event.tag, NO_MAILBOX)
+                return None
             if handler is not None:
                 return handler(self, event.tag, event.command)
             self.refuse(event.tag, NOT_OFFERED)
@@ -261,6 +268,13 @@ class ImapSession:
                 self.refuse(tag, refusal_of(error))
 
     # -- the selected mailbox
+
+    def _may_stay(self, selected: Selected) -> bool:
+        """In somebody else's mailbox: rights that are given or taken count at once (A-45). Where it was opened read-only, so it
+        stays."""
+        rights = rights_of(self.service.store.reader, selected.account_id, selected.mailbox_id, self.login)
+        selected.rights = rights & READING if selected.is_read_only else rights
+        return {"l", "r"} <= rights
 
     def leave(self) -> None:
         """No mailbox is selected any more."""
