@@ -18,6 +18,7 @@ from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
+from postwren.server.imap.store import allowed_flags
 
 __all__ = ["COMMANDS", "TRY_CREATE"]
 
@@ -102,7 +103,12 @@ def _copy_unit(selected: Selected, ranges: UidRanges, found: Place, now: int) ->
     """Within the account, or into somebody else's."""
     if found.account_id == selected.account_id:
         return copy(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
-    return copy_across(selected.account_id, selected.mailbox_id, ranges, found.account_id, found.mailbox.mailbox_id, now)
+
+    def kept(flags: frozenset[str]) -> tuple[str, ...]:
+        return allowed_flags(tuple(flags), found.rights)
+
+    there = found.account_id, found.mailbox.mailbox_id
+    return copy_across(selected.account_id, selected.mailbox_id, ranges, *there, now, kept)
 
 
 def _is_any_gone(selected: Selected, ranges: UidRanges) -> bool:

@@ -230,7 +230,9 @@ async def notify(session: ImapSession, tag: str, command: Notify) -> None:
     if command.groups:
         notifier = Notifier(session, command.groups)
         selected = next((group for group in command.groups if group.scope.kind in SELECTED), None)
-        session.watch(notifier, _items(selected), is_delayed=selected is not None and selected.scope.kind is SELECTED[1])
+        is_delayed = selected is not None and selected.scope.kind is ScopeKind.SELECTED_DELAYED
+        tells_flags = selected is not None and NotifyEvent.FLAG_CHANGE in selected.events
+        session.watch(notifier, _items(selected), is_delayed=is_delayed, tells_flags=tells_flags)
         if command.with_status:
             await _tell_status(session, notifier)
     session.finish(tag, "NOTIFY done")

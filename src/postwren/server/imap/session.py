@@ -139,6 +139,7 @@ class ImapSession:
         "notifier",
         "selected",
         "service",
+        "tells_flags",
         "watched_items",
     )
 
@@ -156,6 +157,7 @@ class ImapSession:
         self.notifier: Notifier | None = None  # NOTIFY: what is new outside of the selected mailbox
         self.watched_items: tuple[FetchItem, ...] | None = None  # and what of new messages in it; None: not at once
         self.is_watch_delayed = False
+        self.tells_flags = True
         self._upload: Upload | None = None
         self._news = False  # news of an idling session are on their way
         self._faults = 0
@@ -285,7 +287,12 @@ class ImapSession:
             self.core.enter(State.AUTHENTICATED)
 
     def watch(
-        self, notifier: "Notifier | None", items: "tuple[FetchItem, ...] | None" = None, *, is_delayed: bool = False
+        self,
+        notifier: "Notifier | None",
+        items: "tuple[FetchItem, ...] | None" = None,
+        *,
+        is_delayed: bool = False,
+        tells_flags: bool = True,
     ) -> None:
         """NOTIFY: whom to ask for news of other mailboxes, and whether those of the selected one are told at once, too (with
         what of new messages; None: not at once)."""
@@ -294,11 +301,14 @@ class ImapSession:
         self.notifier = notifier
         self.watched_items = items
         self.is_watch_delayed = is_delayed
+        self.tells_flags = tells_flags
         self.rouse()
 
     def rouse(self) -> None:
         """Let the selected mailbox wake the session where news are told at once: it idles, or NOTIFY asked for it."""
         if self.selected is not None:
+            self.selected.tells_flags = self.tells_flags
+            self.selected.tells_uids = self.notifier is not None
             self.selected.wake = self.push if self.idle_tag or self.watched_items is not None else None
 
     def push(self) -> None:
