@@ -24,9 +24,15 @@ import msgspec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
+from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
+from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.housekeeping import end_all_recovery
+from postwren.mailstore.service.keys import Keys
+from postwren.mailstore.snapshot import Snapshots
+from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
+from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3.maildrop_lock import MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache
@@ -54,7 +60,15 @@ DAY = 24 * 3600
 GRACE = 20.0  # seconds for commands under way when the server ends
 HOUSEKEEPING_EVERY = 3600.0
 REMEMBER_EVERY = 60.0
-DEV_PORTS = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}  # the last two digits of the standard ports
+SWEEP_EVERY = 60.0
+DEV_PORTS = {
+    "smtp": 25,
+    "lmtp": 24,
+    "imap": 43,
+    "imaps": 93,
+    "pop3": 10,
+    "pop3s": 95,
+}  # the last two digits of the standard ports
 
 
 async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None) -> EmbeddedStore:
@@ -150,7 +164,8 @@ class Server:
             await self.close()
             raise
         loop = asyncio.get_running_loop()
-        self._chores = [loop.create_task(self._keep_house()), loop.create_task(self._remember_failures())]
+        chores = (self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots())
+        self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
 
@@ -191,12 +206,18 @@ class Server:
         certificate, key = self._certificate(hostname)
         smtp_tls = ServerTls(certificate, key)
         pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
-        self._tls = [smtp_tls, pop3_tls]
+        imap_tls = ServerTls(certificate, key, b"imap", strict_sni=config.tls.strict_sni)
+        self._tls = [smtp_tls, pop3_tls, imap_tls]
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         locks = MaildropLocks(asyncio.get_running_loop())
         self.maildrops = MaildropCache(store)
         pop3 = Pop3Service(store, self._authenticator, locks, self.maildrops, time.time)
+
+        imap = self._imap_service()
+
+        def imap_session() -> ImapSession:
+            return ImapSession(imap, TABLE)
 
         def smtp_session() -> SmtpSession:
             return SmtpSession(smtp, store, self._authenticator, time.time)
@@ -206,13 +227,36 @@ class Server:
 
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)
+        imap_patience = Patience(command=config.imap.timeout)
         busy, pop3_busy = b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
+        imap_busy = b"* BYE [UNAVAILABLE] too many connections\r\n"
         return [
+            Service("imap", _places(listen.imap), imap_session, imap_patience, imap_busy, imap_tls),
+            Service("imaps", _places(listen.imaps), imap_session, imap_patience, imap_busy, imap_tls, True),
             Service("smtp", _places(listen.smtp), smtp_session, smtp_patience, busy, smtp_tls),
             Service("lmtp", _places(listen.lmtp), lmtp_session, smtp_patience, busy, smtp_tls),
             Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
             Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
         ]
+
+    def _imap_service(self) -> ImapService:
+        config, store = self._config.imap, self._store
+        keys = Keys(store.read_body, store.digests)
+        self.snapshots = Snapshots(store, time.monotonic)
+        self.digester = Digester(store, time.monotonic)
+        return ImapService(
+            store,
+            self._authenticator,
+            self.snapshots,
+            self.digester,
+            Finder(store, keys),
+            keys,
+            FlagTextsOfAll(store),
+            ImapSettings(config.size_limit, config.compress),
+            time.time,
+            os.urandom,
+            {},
+        )
 
     def _certificate(self, hostname: str) -> tuple[Path, Path]:
         tls = self._config.tls
@@ -264,6 +308,12 @@ class Server:
                 if done != Housekeeping():
                     log.info("housekeeping", extra={"fields": dataclasses.asdict(done)})
             await asyncio.sleep(HOUSEKEEPING_EVERY)
+
+    async def _sweep_snapshots(self) -> None:
+        """Once a minute: let go of mailboxes that nobody has open."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            self.snapshots.sweep()
 
     async def _remember_failures(self) -> None:
         """Once a minute: write down who failed to log in, so that a restart forgives nobody (A-60)."""

@@ -11,7 +11,7 @@ from tests.conftest import OpenStore
 from tests.scripts.imap_stage import CASES, name_of, play_case, why_not
 from tests.scripts.imap_world import ImapWorld
 
-NAMES = {each.name for each in CAPABILITIES} | {"APPENDLIMIT", "COMPRESS=DEFLATE"}
+NAMES = {each.name for each in CAPABILITIES} | {"APPENDLIMIT", "SAVELIMIT", "COMPRESS=DEFLATE"}
 OURS = [case for case in CASES if not why_not(case, "postwren", NAMES)]
 CUTS = {"bytes": cut_bytes, "random": cut_randomly(1)}
 

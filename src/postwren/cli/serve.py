@@ -20,7 +20,11 @@ def serve(
     port_base: Annotated[
         int,
         typer.Option(
-            "--port-base", metavar="N", min=1, max=65000, help="With --dev: SMTP on N+25, LMTP N+24, POP3 N+10 and N+95."
+            "--port-base",
+            metavar="N",
+            min=1,
+            max=65000,
+            help="With --dev: SMTP on N+25, LMTP N+24, IMAP N+43 and N+93, POP3 N+10 and N+95.",
         ),
     ] = 2000,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Config", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Tls"]
+__all__ = ["Config", "Imap", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Tls"]
 
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -22,6 +22,8 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     smtp: Annotated[tuple[str, ...], Meta(description="mail from other servers")] = ("0.0.0.0:25", "[::]:25")
     lmtp: Annotated[tuple[str, ...], Meta(description="mail from a server in front of this one; never on a public address")] = ()
+    imap: Annotated[tuple[str, ...], Meta(description="IMAP, in the clear until STARTTLS")] = ("0.0.0.0:143", "[::]:143")
+    imaps: Annotated[tuple[str, ...], Meta(description="IMAP with TLS from the first octet")] = ("0.0.0.0:993", "[::]:993")
     pop3: Annotated[tuple[str, ...], Meta(description="POP3, in the clear until STLS")] = ("0.0.0.0:110", "[::]:110")
     pop3s: Annotated[tuple[str, ...], Meta(description="POP3 with TLS from the first octet")] = ("0.0.0.0:995", "[::]:995")
 
@@ -48,6 +50,14 @@ class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way out, by POP3."""
 
     timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 1939 asks for 600)")] = 600.0
+
+
+class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail where it stays, by IMAP."""
+
+    timeout: Annotated[Seconds, Meta(description="patience for one command, and for an IDLE (RFC 9051 asks for 1800)")] = 1860.0
+    size_limit: Annotated[Count, Meta(description="the largest message that APPEND takes")] = 52_428_800
+    compress: Annotated[bool, Meta(description="COMPRESS=DEFLATE after login: less traffic, more memory")] = False
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls = Tls()
     smtp: Smtp = Smtp()
     pop3: Pop3 = Pop3()
+    imap: Imap = Imap()
     login: Login = Login()
     storage: Storage = Storage()
     limits: Limits = Limits()

@@ -33,7 +33,7 @@ from postwren.server.imap import place
 from postwren.server.imap.fetch import enable_condstore
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_SUCH_MESSAGE, UID_REQUIRED, Refusal, refusal_of
-from postwren.server.imap.searchkey import NoSuchMessage, is_of_columns, query_of
+from postwren.server.imap.searchkey import NoSuchMessage, is_of_columns, is_without_seqnums, query_of
 from postwren.server.imap.searchkey import UndefinedFilter as UndefinedFilterFound
 from postwren.server.imap.searchresult import Result, answer, saved
 from postwren.server.imap.selected import Selected
@@ -46,6 +46,8 @@ __all__ = ["COMMANDS", "find_in_columns"]
 T = TypeVar("T")
 
 TELL_EVERY: Final = 10.0  # seconds between two INPROGRESS
+EVERYTHING: Final = Returns(frozenset({ReturnOption.ALL}))
+NO_CHARSET: Final = Refusal("texts are in UTF-8 (RFC 6855 section 3)", None, Status.BAD)
 BAD_CHARSET: Final = Refusal("no such charset here", BadCharset(CHARSETS))
 TOO_MANY: Final = Refusal("too many searches of this account at once", code.LIMIT)
 NO_ALGORITHM: Final = Refusal("no such algorithm", None, Status.BAD)
@@ -68,10 +70,15 @@ class Asked:
 def _ask(session: ImapSession, tag: str, command: Search | Sort | Thread | Esearch, selected: Selected | None) -> Asked | None:
     """None: it was refused."""
     returns = None if isinstance(command, Thread) else command.returns
+    if returns is None and session.enabled.rev2 and isinstance(command, Search):  # RFC 9051 section 6.4.4
+        returns = EVERYTHING
     is_uid = True if isinstance(command, Esearch) else command.is_uid
-    refusal = UID_REQUIRED if session.enabled.uidonly and not is_uid else None
+    is_uid_required = session.enabled.uidonly and not (is_uid and is_without_seqnums(command.key))
+    refusal = UID_REQUIRED if is_uid_required else None
+    if session.enabled.utf8 and command.charset is not None and not isinstance(command, Sort | Thread):
+        refusal = refusal or NO_CHARSET
     if command.charset is not None and command.charset not in CHARSETS:
-        refusal = BAD_CHARSET
+        refusal = refusal or BAD_CHARSET
     now = int(session.service.now())
     try:
         query = query_of(command.key, session.account_id, selected, now)

@@ -5,12 +5,12 @@ from typing import Final, assert_never
 from postwren.mailstore import query as q
 from postwren.protocols.imap.command import search as wire
 from postwren.protocols.imap.flag import RECENT
-from postwren.protocols.imap.numset import NumSet
+from postwren.protocols.imap.numset import SAVED, NumSet
 from postwren.server.imap.objectid import email_of
 from postwren.server.imap.selected import Selected
 from postwren.terms import AccountId, ModSeq
 
-__all__ = ["NoSuchMessage", "UndefinedFilter", "is_of_columns", "query_of"]
+__all__ = ["NoSuchMessage", "UndefinedFilter", "is_of_columns", "is_without_seqnums", "query_of"]
 
 NOTHING: Final = q.Or(())
 _RELATIONS: Final = {"<": q.Relation.BEFORE, "=": q.Relation.ON, ">=": q.Relation.SINCE}
@@ -114,6 +114,17 @@ def _numbers(numbers: NumSet, is_uid: bool, selected: Selected | None) -> q.Quer
     if ranges is None:
         raise NoSuchMessage
     return q.Uids(ranges)
+
+
+def is_without_seqnums(key: wire.SearchKey) -> bool:
+    """Whether it names no sequence number (RFC 9586 section 3.1); `$` is none."""
+    waiting = [key]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, wire.NumberKey) and not node.is_uid and node.numbers is not SAVED:
+            return False
+        waiting += _parts(node)
+    return True
 
 
 def is_of_columns(query: q.Query) -> bool:

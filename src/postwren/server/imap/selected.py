@@ -173,9 +173,8 @@ class Selected:
             own, modseqs = self._own, snapshot.modseqs
             rows = [row for row in rows if modseqs[row] not in own]
             self._own.clear()
-        return (
-            self.tell_flags(snapshot, rows, enabled, with_uid=enabled.qresync or enabled.rev2 or self.tells_uids) if rows else b""
-        )
+        with_uid = enabled.qresync or enabled.rev2 or self.tells_uids
+        return self.tell_flags(snapshot, rows, enabled, with_uid=with_uid) if rows else b""
 
     def tell_flags(self, snapshot: Snapshot, rows: Sequence[int], enabled: Enabled, *, with_uid: bool) -> bytes:
         """A FETCH of the flags of these rows, those that the view has."""

@@ -28,13 +28,21 @@ from postwren.protocols.imap.command.search import (
 )
 from postwren.protocols.imap.fault import Unparsable
 from postwren.protocols.imap.flag import RECENT
+from postwren.protocols.imap.numset import LARGEST
 from postwren.protocols.imap.primitive import Scanner, decode_text
 from postwren.protocols.imap.writer import Writer, format_date
 from postwren.wire.errors import LocalProtocolError
 
 __all__ = ["CHARSETS", "format_keys", "parse_keys"]
 
-CHARSETS: Final = ("US-ASCII", "UTF-8")
+_CODECS: Final = {
+    "US-ASCII": "utf-8",  # as clients have it that never ask
+    "UTF-8": "utf-8",
+    "ISO-8859-1": "latin-1",
+    "ISO-8859-15": "iso8859-15",
+    "WINDOWS-1252": "cp1252",
+}
+CHARSETS: Final = tuple(_CODECS)
 """What we decode (RFC 9051 section 6.4.4). The texts of a search in another charset mean nothing: answer BADCHARSET."""
 
 Decode: TypeAlias = Callable[[bytes], str]
@@ -90,6 +98,10 @@ def _parse_filter(scanner: Scanner) -> SearchKey:
     return FilterKey(decode_text(name))
 
 
+def _uids_between(low: int, high: int) -> SearchKey:
+    return NumberKey(((low, high),), is_uid=True) if low <= high else Not(And(()))
+
+
 _FIXED: Final[dict[bytes, SearchKey]] = {
     b"ALL": And(()),
     b"NEW": And((FlagKey(RECENT), FlagKey("\\Seen", is_set=False))),
@@ -107,6 +119,8 @@ _LEAVES: Final[dict[bytes, Leaf]] = {
     b"OLDER": lambda scanner: WithinKey(is_younger=False, seconds=scanner.nz_number()),
     b"YOUNGER": lambda scanner: WithinKey(is_younger=True, seconds=scanner.nz_number()),
     b"UID": lambda scanner: NumberKey(scanner.sequence_set(), is_uid=True),
+    b"UIDAFTER": lambda scanner: _uids_between(scanner.nz_number() + 1, LARGEST),  # RFC 9738 section 3.2
+    b"UIDBEFORE": lambda scanner: _uids_between(1, scanner.nz_number() - 1),
     b"MODSEQ": _parse_modseq,
     b"EMAILID": lambda scanner: EmailIdKey(scanner.object_id()),
     b"THREADID": lambda scanner: ThreadIdKey(scanner.object_id()),
@@ -151,7 +165,7 @@ class _Open:
 
 def parse_keys(scanner: Scanner, charset: str | None) -> SearchKey:
     """`search-key *(SP search-key)` to the end of the command."""
-    decode = decode_text if charset is None or charset in CHARSETS else _anything
+    decode = decode_text if charset is None else _decoder(charset)
     stack = [_Open(b"")]
     while True:
         key = _begin(scanner, decode, stack)
@@ -198,8 +212,17 @@ def _parse_argument(scanner: Scanner, word: bytes, decode: Decode) -> SearchKey:
     raise Unparsable
 
 
-def _anything(octets: bytes) -> str:
-    return octets.decode("latin-1")
+def _decoder(charset: str) -> Decode:
+    """Texts in a charset that we do not know are read as something, and mean nothing."""
+    codec = _CODECS.get(charset, "latin-1")
+
+    def decode(octets: bytes) -> str:
+        try:
+            return octets.decode(codec)
+        except UnicodeDecodeError as error:
+            raise Unparsable from error
+
+    return decode
 
 
 def format_keys(writer: Writer, key: SearchKey) -> None:
