@@ -12,7 +12,7 @@ from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Account, Mailbox
 from postwren.mailstore.port import Transaction, UidRanges, Unit
 from postwren.mailstore.service import uidrange
-from postwren.mailstore.service.flags import FlagSets
+from postwren.mailstore.service.flags import FlagSets, intern
 from postwren.mailstore.service.lookup import owner_and_mailbox
 from postwren.mailstore.service.placement import Arrival, check_quota, count_in, put_in, take_out
 from postwren.terms import AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid, UidValidity
@@ -107,7 +107,7 @@ def copy_across(
         email_ids, next_email_id = _emails_across(tx, account_id, [entry.email_id for entry in entries], account)
         flagsets = FlagSets(tx, account_id)
         sets = {
-            flagset_id: tx.flagset_id(to, frozenset(kept(flagsets[flagset_id]))) for flagset_id in {e.flagset_id for e in entries}
+            flagset_id: intern(tx, to, frozenset(kept(flagsets[flagset_id]))) for flagset_id in {e.flagset_id for e in entries}
         }
         arrivals = [Arrival(email_ids[e.email_id], sets[e.flagset_id], e.internaldate, e.size, None) for e in entries]
         modseq = ModSeq(account.modseq + 1)

@@ -15,7 +15,7 @@ from postwren.server.imap.refusal import NO_RIGHTS, Refusal
 from postwren.server.imap.session import ImapSession, waiting
 from postwren.terms import AccountId, MailboxId
 
-__all__ = ["COMMANDS", "metadata_of"]
+__all__ = ["COMMANDS", "filter_of", "metadata_of"]
 
 SERVER: Final = MailboxId(0)
 TOO_MANY: Final = Refusal("there are too many entries already", MetadataCode("TOOMANY"))
@@ -67,6 +67,14 @@ def metadata_of(session: ImapSession, found: Place, entries: Iterable[str]) -> M
         return None
     known = entries_of(session.service.store.reader, found.account_id, found.mailbox.mailbox_id, session.login)
     return Metadata(found.name, tuple(_matching(known, map(canonical_entry, entries), Depth.ZERO).items()))
+
+
+def filter_of(session: ImapSession, name: str) -> bytes | None:
+    """The value of a named search (RFC 5466 section 3): the session's own before one that is shared; None where there is none."""
+    known = entries_of(session.service.store.reader, session.account_id, SERVER, session.login)
+    return next(
+        (known[entry] for kind in ("private", "shared") if (entry := f"/{kind}/filters/values/{name.lower()}") in known), None
+    )
 
 
 async def set_metadata(session: ImapSession, tag: str, command: SetMetadata) -> None:
