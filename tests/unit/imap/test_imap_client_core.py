@@ -94,7 +94,7 @@ def selected(*capabilities: str, limits: ClientLimits | None = None) -> ClientCo
 
 def test_commands_go_ahead_of_their_answers() -> None:
     core = connected()
-    assert core.capabilities == {"IMAP4REV1"}
+    assert core.capabilities == frozenset({"IMAP4REV1"})
     core.send(LOGIN)
     core.send(Select("INBOX"))
     core.send(Noop())
@@ -316,7 +316,7 @@ def test_capabilities_are_learned_wherever_they_are_said() -> None:
         core.send(LOGIN)
     core.send(Capability())
     assert hear(core, b"* CAPABILITY IMAP4rev1 idle\r\np1 OK\r\n")[0] == Received(CapabilityList(("IMAP4rev1", "idle")))
-    assert core.capabilities == {"IMAP4REV1", "IDLE"}
+    assert core.capabilities == frozenset({"IMAP4REV1", "IDLE"})
 
 
 def test_logout_is_the_end() -> None:
