@@ -32,6 +32,7 @@ from postwren.testing.loopback import LoopbackLink
 
 __all__ = ["Walk", "walk"]
 
+FULL: Final = 60  # messages in a mailbox; then some of them go
 LOGIN, PASSWORD = "ann@example.org", "secret"
 BOXES: Final = ("INBOX", "work", "old")
 FLAGS: Final = ("\\Seen", "\\Flagged", "\\Answered", "\\Draft", "\\Deleted", "$one", "$two")
@@ -325,8 +326,20 @@ class Walk:
                 await device.say("NOOP")
                 device.check()
             return
+        if len(self.boxes[device.box].messages) > FULL:
+            await device.noop()
+            await device.say("STORE 1:30 +FLAGS.SILENT (\\Deleted)")
+            self._mark(device)
+            await self.expunge(device)
         action = self.rnd.choices(ACTIONS, WEIGHTS)[0]
         await action(self, device)
+
+    def _mark(self, device: Device) -> None:
+        truth = self.boxes[device.box].messages
+        for uid in device.uids[:30]:
+            if uid is not None and uid in truth:
+                truth[uid].add("\\Deleted")
+                device.flags[uid] = set(truth[uid])
 
     def set_of(self, device: Device) -> tuple[str, list[int]]:
         """Some numbers that the device knows, as a sequence set."""
