@@ -1,6 +1,6 @@
 """The link: one socket drives one core for one session, with TLS inside. The only pump there is (house rule 4).
 
-    socket -> [TlsChannel] -> held -> core -> session.handle
+    socket -> [TlsChannel] -> held -> [Compression] -> core -> session.handle
     socket <- [TlsChannel] <- outflow <- core.data_to_send
 
 What must stay true:
@@ -21,6 +21,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from postwren.transport.compression import Compression, InflationFault
 from postwren.transport.deadline import Pace, Patience, Watch
 from postwren.transport.limit import Admission
 from postwren.transport.outflow import BodyFailed, Outflow
@@ -99,6 +100,7 @@ class Link(asyncio.Protocol):
         "_transport",
         "_waits",
         "_wants_close",
+        "_wants_compression",
         "_wants_tls",
         "fault",
         "ready",
@@ -129,7 +131,7 @@ class Link(asyncio.Protocol):
         self._is_reading = True
         self._is_lost = True  # there is no connection (yet, or any more)
         self._is_pumping = self._is_yielding = self._is_ending = False
-        self._waits = self._wants_close = self._wants_tls = False
+        self._waits = self._wants_close = self._wants_tls = self._wants_compression = False
 
     # -- what a session may ask (LinkControl)
 
@@ -147,6 +149,9 @@ class Link(asyncio.Protocol):
 
     def start_tls(self) -> None:
         self._wants_tls = True
+
+    def start_compression(self) -> None:
+        self._wants_compression = True
 
     def resume(self) -> None:
         if self._is_lost:
@@ -427,15 +432,38 @@ class Link(asyncio.Protocol):
     def _feed(self, core: Core) -> bool:
         """Give the core what is held, or the end of the stream; False when there is neither."""
         self._is_hungry = False
-        if self._held is not None:
+        compression = self._outflow.compression
+        if compression is not None:
+            if self._inflate(core, compression):
+                return True
+        elif self._held is not None:
             held, self._held, self._held_size = self._held, None, 0
             core.receive_data(held[0] if len(held) == 1 else b"".join(held))
-        elif self._eof is True:
+            return True
+        if self._eof is True:
             self._eof = None
             core.receive_data(b"")
-        else:
-            return False
-        return True
+            return True
+        return False
+
+    def _inflate(self, core: Core, compression: Compression) -> bool:
+        """Give the core one piece of what is held; False when there is nothing in it."""
+        held, self._held = b"".join(self._held or ()), None
+        while held or compression.waiting:
+            try:
+                octets = compression.inflate(held)
+            except InflationFault as fault:
+                log.info("%s: compression failed: %s", self._peer.address, fault)
+                self.fault = fault
+                self._outflow.drop()
+                self.abort()
+                return False
+            held = b""
+            self._held_size = compression.waiting
+            if octets:
+                core.receive_data(octets)
+                return True
+        return False
 
     def _yield(self) -> None:
         """Let other links have their turn."""

@@ -1,6 +1,6 @@
 """What a link has to write: answers gathered into one write, bodies pulled piece by piece, ciphertext where TLS is on.
 
-    core.data_to_send() -> collect() -> [later] -> batch -> [TlsChannel] -> transport
+    core.data_to_send() -> collect() -> [later] -> batch -> [Compression] -> [TlsChannel] -> transport
 
 The order of outputs is the order on the wire. `later` begins with a body and holds what must wait behind it; at most one piece
 of it is in memory beyond the batch. Idle, it holds nothing.
@@ -14,6 +14,7 @@ import termios
 from collections import deque
 from typing import Final
 
+from postwren.transport.compression import Compression
 from postwren.transport.tls import TlsChannel
 from postwren.wire.core import Output
 
@@ -31,11 +32,12 @@ class BodyFailed(Exception):
 class Outflow:
     """One link's way out. The link sets `is_full` when the transport wants no more, and `channel` when TLS begins."""
 
-    __slots__ = ("_batch", "_batched", "_is_over", "_written", "channel", "is_full", "later", "transport")
+    __slots__ = ("_batch", "_batched", "_is_over", "_written", "channel", "compression", "is_full", "later", "transport")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.channel: TlsChannel | None = None
+        self.compression: Compression | None = None
         self.is_full = False
         self.later: deque[Output] | None = None
         self._batch: list[bytes] | None = None
@@ -95,6 +97,8 @@ class Outflow:
         batch, self._batch, self._batched = self._batch, None, 0
         data = batch[0] if len(batch) == 1 else b"".join(batch)
         if data:
+            if self.compression is not None:
+                data = self.compression.deflate(data)
             self.write_octets(data if self.channel is None else self.channel.protect(data))
 
     def write_octets(self, data: bytes) -> None:
@@ -110,7 +114,7 @@ class Outflow:
     def drop(self) -> None:
         """Nothing more will be written, whatever is still said: release bodies and buffers."""
         self._is_over = True
-        self.later = self._batch = self.channel = None
+        self.later = self._batch = self.channel = self.compression = None
         self._batched = 0
 
     def _add(self, piece: bytes) -> None:

@@ -221,9 +221,16 @@ def _eof(session: EchoSession, rest: bytes) -> Handled:
     return None
 
 
+def _compress(session: EchoSession, _: bytes) -> Handled:
+    session.say(b"deflating")
+    session.link.start_compression()
+    return None
+
+
 ACTIONS: dict[bytes, Callable[[EchoSession, bytes], Handled]] = {
     b"QUIT": _quit,
     b"STARTTLS": _starttls,
+    b"COMPRESS": _compress,
     b"INJECTED": _injected,
     b"BODY": _body,
     b"BROKEN": _broken,

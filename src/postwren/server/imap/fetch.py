@@ -26,13 +26,13 @@ from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.size import Vanished
 from postwren.server.imap.large import render_large
 from postwren.server.imap.refusal import EXPUNGED, NO_SUCH_MESSAGE, NOT_ENABLED, UID_REQUIRED, Refusal
-from postwren.server.imap.rendering import Batch, Layout, cell_of, is_from_body
+from postwren.server.imap.rendering import Batch, Layout, is_from_body, layout_of
 from postwren.server.imap.section import MessageOctets, UnknownEncoding
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import EmailId
 
-__all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "layout_of", "spans_of"]
+__all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "spans_of"]
 
 LINES: Final = 512  # of a batch
 BODIES: Final = 64
@@ -98,7 +98,7 @@ def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span]
     """Render at once; later where digests must be made first."""
     selected = session.selected
     assert selected is not None
-    layout = layout_of(session, selected, items)
+    layout = layout_of(tuple(items), selected.account_id, is_utf8=session.enabled.utf8, is_uidonly=session.enabled.uidonly)
     walk = Walk()
     if layout.names:
         missing = session.service.store.digests.missing(selected.account_id, _email_ids(selected, spans))
@@ -133,12 +133,6 @@ async def _fetch_digested(
     walk = Walk(rendered=await session.service.digester.ensure(selected.account_id, missing))
     if session.selected is selected:
         session.stream(fetch_lines(session, selected, layout, spans, walk), lambda: _answer(session, tag, command, walk))
-
-
-def layout_of(session: ImapSession, selected: Selected, items: Sequence[FetchItem]) -> Layout:
-    """How these items are rendered in this session."""
-    cells = [cell_of(item, selected.account_id, is_utf8=session.enabled.utf8) for item in items]
-    return Layout(cells, is_uidonly=session.enabled.uidonly)
 
 
 def _answer(session: ImapSession, tag: str, command: Fetch, walk: Walk) -> None:

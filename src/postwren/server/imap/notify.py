@@ -23,9 +23,10 @@ from postwren.protocols.imap.command.search import ScopeKind
 from postwren.protocols.imap.response import Rendered, Status, Untagged, format_response
 from postwren.protocols.imap.response.list import ListEntry, MailboxStatus
 from postwren.protocols.imap.response.sharing import MetadataChanged
-from postwren.server.imap.fetch import Walk, fetch_lines, layout_of, spans_of
+from postwren.server.imap.fetch import Walk, fetch_lines, spans_of
 from postwren.server.imap.place import SELECTED, Place, all_places, in_scope
 from postwren.server.imap.refusal import Refusal
+from postwren.server.imap.rendering import layout_of
 from postwren.server.imap.session import ImapSession, waiting
 from postwren.server.imap.status import mailbox_status
 from postwren.terms import AccountId, EmailId, MailboxId
@@ -272,7 +273,8 @@ async def _tell_new(session: ImapSession, items: tuple[FetchItem, ...], first: i
     if selected is None:
         return
     spans = spans_of(selected, [(first, selected.view.largest_uid)])
-    layout, walk = layout_of(session, selected, items), Walk()
+    is_utf8, is_uidonly, walk = session.enabled.utf8, session.enabled.uidonly, Walk()
+    layout = layout_of(items, selected.account_id, is_utf8=is_utf8, is_uidonly=is_uidonly)
     if layout.names:
         rows = range(*selected.snapshot.span(first, selected.view.largest_uid))
         email_ids = [EmailId(selected.snapshot.email_ids[row]) for row in rows]

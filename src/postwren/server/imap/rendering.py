@@ -25,7 +25,9 @@ from postwren.server.imap.objectid import email_id
 from postwren.server.imap.section import Found, MessageOctets, narrowed
 from postwren.terms import AccountId
 
-__all__ = ["Batch", "Cell", "Layout", "cell_of", "is_from_body"]
+__all__ = ["Batch", "Cell", "Layout", "is_from_body", "layout_of"]
+
+FEW: Final = 16  # items; longer lists are made anew
 
 Values: TypeAlias = Sequence[Any] | Iterable[Any]
 Digested: TypeAlias = Callable[[Sequence[int], Sequence[str]], list[tuple[Any, ...] | None]]
@@ -94,6 +96,19 @@ class Layout:
         for cell in self.cells:
             columns += cell.values(batch)
         return (self.line * len(batch)) % tuple(chain.from_iterable(zip(*columns, strict=True)))
+
+
+def layout_of(items: tuple[FetchItem, ...], account_id: AccountId, *, is_utf8: bool, is_uidonly: bool) -> Layout:
+    """The layout of these items. A client asks for the same few again and again."""
+    make = _known_layout if len(items) <= FEW else _layout
+    return make(items, account_id, is_utf8, is_uidonly)
+
+
+def _layout(items: tuple[FetchItem, ...], account_id: AccountId, is_utf8: bool, is_uidonly: bool) -> Layout:
+    return Layout([cell_of(item, account_id, is_utf8=is_utf8) for item in items], is_uidonly=is_uidonly)
+
+
+_known_layout: Final = lru_cache(maxsize=128)(_layout)
 
 
 def cell_of(item: FetchItem, account_id: AccountId, *, is_utf8: bool) -> Cell:

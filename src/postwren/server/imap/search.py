@@ -29,6 +29,7 @@ from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.search import Esearch as EsearchResponse
 from postwren.protocols.imap.response.search import SearchResult
 from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow
+from postwren.protocols.imap.view import View
 from postwren.server.imap import place
 from postwren.server.imap.fetch import enable_condstore
 from postwren.server.imap.metadata import filter_of
@@ -155,7 +156,7 @@ def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: boo
     view = selected.view
     uids, modseqs, dates = found.uids, found.modseqs, found.internaldates
     numbers: Sequence[int] = uids
-    places = [view.seqnum(uid) for uid in uids]
+    places = _seqnums(view, uids)
     if None in places:
         known = [at for at, place in enumerate(places) if place is not None]
         uids, modseqs, dates = [uids[at] for at in known], [modseqs[at] for at in known], [dates[at] for at in known]
@@ -167,6 +168,13 @@ def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: boo
         modseqs=modseqs if q.is_about_modseq(asked.query) else None,
         relevancy=relevance(dates) if q.is_fuzzy(asked.query) else None,
     )
+
+
+def _seqnums(view: View, uids: Sequence[int]) -> list[int | None]:
+    """One by one, or where there are many, of all that the view has at once."""
+    if len(uids) < view.count // 32:
+        return [view.seqnum(uid) for uid in uids]
+    return [*map(dict(zip(view.shown[: view.count], range(1, view.count + 1), strict=True)).get, uids)]
 
 
 # -- SEARCH
@@ -272,12 +280,8 @@ async def thread(session: ImapSession, tag: str, command: Thread) -> None:
     if found is None:
         return
     forest, _ = found
-    rows: list[ThreadRow] = [*zip(forest.depths, forest.rows, strict=True)]
-    if not asked.is_uid:
-        seqnum = selected.view.seqnum
-        rows = [(depth, seqnum(uid) or 0 if uid > 0 else 0) for depth, uid in rows]
-    else:
-        rows = [(depth, max(uid, 0)) for depth, uid in rows]
+    numbers = forest.rows if asked.is_uid else _seqnums(selected.view, forest.rows)
+    rows: list[ThreadRow] = [(depth, max(number or 0, 0)) for depth, number in zip(forest.depths, numbers, strict=True)]
     session.say(ThreadResult(rows))
     session.finish(tag, "THREAD done", may_expunge=asked.is_uid)
 

@@ -9,7 +9,7 @@ A message is parsed once, and only as far as somebody asks: the header alone doe
 from typing import Final, TypeAlias
 
 from postwren.message.decode import decode_body
-from postwren.message.header import Header, parse_header, read_header
+from postwren.message.header import Header, begins_like_header, empty_line, find_empty_line, parse_header, read_header
 from postwren.message.octets import Octets, cut
 from postwren.message.part import Part, parse_parts
 from postwren.protocols.imap.command.fetch import Partial, Section, SectionText
@@ -60,6 +60,12 @@ class MessageOctets:
     def _of_message(self, section: Section) -> Found:
         if section.text is None:
             return 0, len(self.octets)
+        if section.text in (SectionText.HEADER, SectionText.TEXT):  # where it ends, without its fields
+            octets, end = self.octets, len(self.octets)
+            body = empty_line(octets, 0, end)
+            if body is None:
+                body = (find_empty_line(octets, 0, end) or (end, end))[1] if begins_like_header(octets, 0, end) else 0
+            return (0, body) if section.text is SectionText.HEADER else (body, end)
         header = self.header
         return self._of(section, header.start, header.end, header.body_start, len(self.octets))
 

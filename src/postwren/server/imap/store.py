@@ -12,7 +12,7 @@ from postwren.protocols.imap.response import Status
 from postwren.server.imap.fetch import Walk, enable_condstore, fetch_lines, spans_of
 from postwren.server.imap.flagtext import SYSTEM
 from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
-from postwren.server.imap.rendering import Layout, cell_of
+from postwren.server.imap.rendering import layout_of
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import ModSeq
@@ -80,7 +80,7 @@ async def _store(session: ImapSession, tag: str, command: Store, ranges: UidRang
         spans = spans_of(selected, uidrange.of([uid for uid, _ in changed.rows]))
     walk = Walk()
     items = _items(session, command)
-    layout = Layout([cell_of(item, selected.account_id, is_utf8=False) for item in items], is_uidonly=session.enabled.uidonly)
+    layout = layout_of(tuple(items), selected.account_id, is_utf8=False, is_uidonly=session.enabled.uidonly)
     lines = fetch_lines(session, selected, layout, spans, walk) if items else iter(())
     session.stream(lines, lambda: _answer(session, selected, tag, command, changed, walk))
 
