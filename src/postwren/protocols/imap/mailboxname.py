@@ -14,6 +14,7 @@ from postwren.protocols.imap.fault import Fault, Unparsable
 __all__ = ["decode", "encode"]
 
 _SHIFT: Final = re.compile(rb"&([A-Za-z0-9+,]*)-")
+_ITSELF: Final = re.compile(rb"[\x20-\x25\x27-\x7e]*")
 _NEEDS_SHIFT: Final = re.compile(r"&|[^\x20-\x7e]+")
 
 
@@ -22,7 +23,7 @@ def decode(octets: bytes, *, is_utf8: bool) -> str:
     try:
         if is_utf8:
             return octets.decode()
-        if b"&" not in octets and octets.isascii():  # nearly all names
+        if _ITSELF.fullmatch(octets):  # nearly all names
             return octets.decode()
         name = b"".join(map(_unshift, enumerate(_SHIFT.split(octets)))).decode("utf-16-be")
     except (UnicodeDecodeError, binascii.Error) as error:

@@ -100,23 +100,16 @@ class View:
     def expunge(self, uids: Iterable[int]) -> list[int]:
         """Messages go. Gives their sequence numbers, from the last to the first, so that each is true when it is told; UIDs that
         are not in the view are passed over. Linear in the view, whatever the number of messages."""
-        places = sorted(
-            {
-                place
-                for uid in uids
-                if (place := bisect_left(self._uids, uid, 0, self.count)) < self.count and self._uids[place] == uid
-            }
-        )
-        if not places:
+        seqnums = {seqnum for uid in uids if (seqnum := self.seqnum(uid)) is not None}
+        if not seqnums:
             return []
+        told = sorted(seqnums, reverse=True)
         kept = array(self._uids.typecode)
         start = 0
-        with memoryview(self._uids) as octets:
-            for place in places:
-                if start < place:
-                    kept.frombytes(octets[start:place])
-                start = place + 1
-            kept.frombytes(octets[start : self.count])
+        for seqnum in reversed(told):
+            kept += self._uids[start : seqnum - 1]
+            start = seqnum
+        kept += self._uids[start : self.count]
         self._uids, self._is_shared = kept, False
         self.count = len(kept)
-        return [place + 1 for place in reversed(places)]
+        return told
