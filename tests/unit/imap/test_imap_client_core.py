@@ -301,10 +301,11 @@ def test_compression_begins_behind_the_answer() -> None:
 def test_utf8_is_on_when_it_was_asked_for_and_enabled() -> None:
     core = logged_in("ENABLE", "UTF8=ACCEPT")
     hear(core, b"* ENABLED UTF8=ACCEPT\r\n")
-    assert not core.is_utf8
+    assert said(core) == b""
+    before = core.is_utf8
     core.send(Enable(("UTF8=ACCEPT",)))
     hear(core, b"* ENABLED UTF8=ACCEPT\r\np2 OK\r\n")
-    assert core.is_utf8
+    assert (before, core.is_utf8) == (False, True)
     core.send(Create("ä"))
     assert said(core).endswith('p3 CREATE "ä"\r\n'.encode())
     assert hear(core, '* LIST () "/" "ö"\r\n'.encode()) == [Received(ListEntry("ö"))]
