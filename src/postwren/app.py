@@ -28,7 +28,7 @@ from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
 from postwren.mailstore.service.find import Finder
-from postwren.mailstore.service.housekeeping import end_all_recovery
+from postwren.mailstore.service.housekeeping import end_all_recovery, prune_digests
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
@@ -299,6 +299,7 @@ class Server:
             now = int(time.time())
             try:
                 await end_all_recovery(self._store, now, term)
+                await prune_digests(self._store)
                 done = await self._store.housekeep(now)
                 if done.compacted:
                     self.maildrops.clear()

@@ -20,6 +20,7 @@ from postwren.protocols.imap.command.search import And, FlagKey, ReturnOption, R
 from postwren.protocols.imap.command.store import StoreAction
 from postwren.protocols.imap.reader import Streamed
 from postwren.protocols.imap.response import Untagged
+from postwren.protocols.imap.response.body import Disposition
 from postwren.protocols.imap.response.capability import ServerId
 from postwren.protocols.imap.response.fetch import NIL
 from postwren.protocols.imap.response.search import Esearch as EsearchResult
@@ -129,9 +130,9 @@ def test_everything_that_can_be_fetched_is_read(dovecot: Dovecot) -> None:
         ]
         assert mixed.bodystructure[2].envelope is not None
         assert mixed.bodystructure[2].envelope.subject == b"inner"
-        disposition = mixed.bodystructure[1].extension and mixed.bodystructure[1].extension.disposition
-        assert disposition is not None
-        assert disposition.parameters == ((b"filename", b'a "b".txt'),)
+        extension = mixed.bodystructure[1].extension
+        assert extension is not None
+        assert extension.disposition == Disposition(b"inline", ((b"filename", b'a "b".txt'),))
         assert mixed.body is not None
         assert len(mixed.body) == 5
         sections = {section.label: section.octets for section in mixed.sections}

@@ -1,7 +1,6 @@
 """A stage for IMAP: sessions on links in memory, over a store that is given."""
 
 import random
-from dataclasses import replace
 from typing import Any
 
 from postwren.mailstore.digester import Digester
@@ -11,17 +10,10 @@ from postwren.mailstore.service.accounts import create_account
 from postwren.mailstore.service.deliver import Target, deliver
 from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.keys import Keys
-from postwren.mailstore.service.mailboxes import create_mailbox, delete_mailbox
 from postwren.mailstore.service.maildrop import remove
 from postwren.mailstore.snapshot import Snapshots
-from postwren.protocols.imap.command import Create, Delete, Status
-from postwren.protocols.imap.command.list import StatusItem
-from postwren.protocols.imap.response.list import MailboxStatus
-from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings, place
+from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
 from postwren.server.imap.flagtext import FlagTextsOfAll
-from postwren.server.imap.objectid import mailbox_id
-from postwren.server.imap.refusal import NO_MAILBOX
-from postwren.server.imap.session import waiting
 from postwren.server.login import Authenticator, LoginPolicy
 from postwren.terms import INBOX
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
@@ -31,41 +23,6 @@ from tests.scripts.pop3_world import cheap_credentials, no_sleep
 
 NOW = 1_700_000_000
 FAR = Peer("192.0.2.7", 40000)
-
-
-async def create(session: ImapSession, tag: str, command: Create) -> None:
-    await session.service.store.perform(create_mailbox(session.account_id, command.mailbox, NOW))
-    session.finish(tag, "done")
-
-
-async def delete(session: ImapSession, tag: str, command: Delete) -> None:
-    found = place.find(session, command.mailbox)
-    assert found
-    await session.service.store.perform(delete_mailbox(session.account_id, found.mailbox.mailbox_id, NOW))
-    session.finish(tag, "done")
-
-
-def status(session: ImapSession, tag: str, command: Status) -> None:
-    found = place.find(session, command.mailbox)
-    if found is None:
-        session.refuse(tag, NO_MAILBOX)
-        return
-    row = found.mailbox
-    known: dict[StatusItem, int | str | None] = {
-        StatusItem.MESSAGES: row.messages,
-        StatusItem.UIDNEXT: row.uidnext,
-        StatusItem.UIDVALIDITY: row.uidvalidity,
-        StatusItem.UNSEEN: row.unseen,
-        StatusItem.HIGHESTMODSEQ: row.highestmodseq,
-        StatusItem.SIZE: row.size,
-        StatusItem.MAILBOXID: mailbox_id(found.account_id, row.mailbox_id),
-    }
-    session.say(MailboxStatus(command.mailbox, tuple([(item, known[item]) for item in command.items if item in known])))
-    session.finish(tag, "done")
-
-
-STAND_INS = {Create: waiting(create), Delete: waiting(delete), Status: status}
-table = replace(TABLE, commands={**STAND_INS, **TABLE.commands})
 
 
 class ImapWorld:
@@ -99,7 +56,7 @@ class ImapWorld:
             await self.store.perform(create_account(login, cheap_credentials("secret"), NOW, quota))
 
     def link(self, **options: Any) -> LoopbackLink:
-        link = LoopbackLink(ImapSession(self.service, table), **options)
+        link = LoopbackLink(ImapSession(self.service, TABLE), **options)
         self.links.append(link)
         return link
 

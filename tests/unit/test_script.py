@@ -144,6 +144,10 @@ def test_a_literal_is_counted() -> None:
     assert wire.sent == [b"a APPEND x {8+}\r\none\r\ntwo\r\n"]
 
 
+def test_a_repeated_octet() -> None:
+    assert read_step("C| a{x*3}b {5}").data == b"axxxb {5}"
+
+
 GROUP = "S: * OK {}\nC: a X\nS~ * 1 EXISTS\nS~ * 2 EXPUNGE\nS: a OK {}"
 
 

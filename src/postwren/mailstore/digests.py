@@ -91,5 +91,8 @@ class Digests(Protocol):
     def put(self, rows: Sequence[DigestRow]) -> bool:
         """Keep these; False where the volume did not take them."""
 
+    def accounts(self) -> list[AccountId]:
+        """Those that have rows, ascending."""
+
     def prune(self, account_id: AccountId) -> None:
         """Drop rows of emails that are gone (of an account that is gone: all)."""

@@ -9,6 +9,8 @@ __all__ = [
     "AccountExists",
     "AddressTaken",
     "BodyCorrupt",
+    "EntryInvalid",
+    "IdentifierInvalid",
     "LoginInvalid",
     "MailboxExists",
     "MailboxNameInvalid",
@@ -26,6 +28,8 @@ __all__ = [
     "StoreFull",
     "StoreUnusable",
     "TextIndexFailed",
+    "TooMany",
+    "ValueTooBig",
 ]
 
 
@@ -151,3 +155,36 @@ class StoreClosed(MailstoreError):
 
 class BodyCorrupt(MailstoreError):
     """A message's octets do not match their checksum: reported, never served as another message."""
+
+
+class IdentifierInvalid(MailstoreError):
+    """Nobody can be meant by this (RFC 4314 section 2)."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__(identifier)
+        self.identifier = identifier
+
+
+class EntryInvalid(MailstoreError):
+    """No name of an annotation (RFC 5464 section 3)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class ValueTooBig(MailstoreError):
+    """An annotation's value has more octets than `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class TooMany(MailstoreError):
+    """There are as many of these as there may be (A-49)."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(what, limit)
+        self.what = what
+        self.limit = limit

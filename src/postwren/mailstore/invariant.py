@@ -67,6 +67,7 @@ class _AccountCheck:
             yield self.wrong("login", f"{account.login} is not found by its login")
         mailboxes = self.reader.mailboxes(account.account_id)
         yield from self.names(mailboxes)
+        yield from self.sharing(mailboxes)
         for mailbox in mailboxes:
             yield from self.mailbox(mailbox)
         yield from self.tombstones()
@@ -100,6 +101,15 @@ class _AccountCheck:
             validities.add(mailbox.uidvalidity)
         if INBOX not in seen:
             yield self.wrong("inbox", "there is no INBOX")
+
+    def sharing(self, mailboxes: list[Mailbox]) -> Iterator[Violation]:
+        """Grants and annotations go with their mailbox."""
+        for mailbox in mailboxes:
+            for grant in self.reader.grants(mailbox.account_id, mailbox.mailbox_id):
+                if grant not in self.reader.granted(grant.identifier):
+                    yield self.wrong("grant", f"{grant.identifier} is not found by its identifier", mailbox)
+                if not grant.rights:
+                    yield self.wrong("grant", f"{grant.identifier} has no right", mailbox)
 
     def mailbox(self, mailbox: Mailbox) -> Iterator[Violation]:
         messages = unseen = deleted = size = 0

@@ -30,7 +30,9 @@ __all__ = [
     "Email",
     "Entry",
     "Expunged",
+    "Grant",
     "Mailbox",
+    "Property",
     "ScramKeys",
 ]
 
@@ -146,6 +148,27 @@ class Expunged(NamedTuple):
     uidl: str | None
 
 
+class Grant(NamedTuple):
+    """What somebody may do with a mailbox (RFC 4314): `identifier` is a login, `anyone`, or one of these behind "-" for what
+    they may not; `rights` are letters in the order of `service.acl.RIGHTS`."""
+
+    account_id: AccountId
+    mailbox_id: MailboxId
+    identifier: str
+    rights: str
+
+
+class Property(NamedTuple):
+    """A named value of a mailbox, or of the account where `mailbox_id` is 0. `kind` says whose word it is
+    (`service.metadata`, `service.mailboxes`)."""
+
+    account_id: AccountId
+    mailbox_id: MailboxId
+    kind: str
+    name: str
+    value: bytes
+
+
 class ChangeKind(enum.IntEnum):
     """What happened."""
 
@@ -153,8 +176,9 @@ class ChangeKind(enum.IntEnum):
     FLAGS = 2
     EXPUNGED = 3
     MAILBOX_CREATED = 4
-    MAILBOX_CHANGED = 5  # renamed, subscribed, special use
+    MAILBOX_CHANGED = 5  # renamed, subscribed, special use, shared otherwise
     MAILBOX_DELETED = 6
+    METADATA = 7  # of a mailbox, or of the account where the mailbox is 0
 
 
 class Change(NamedTuple):

@@ -25,7 +25,9 @@ from postwren.mailstore.model import (
     Email,
     Entry,
     Expunged,
+    Grant,
     Mailbox,
+    Property,
 )
 from postwren.message.octets import Octets
 from postwren.message.searchtext import Needle, SearchText
@@ -64,6 +66,9 @@ class Reader(Protocol):
     def only_domain(self) -> str | None:
         """The domain of all addresses where there is exactly one domain."""
 
+    def granted(self, identifier: str) -> list[Grant]:
+        """What this identifier was granted in anybody's mailboxes, by account and mailbox."""
+
     def setting(self, name: str) -> bytes | None:
         """A fact about the store itself (its identity, the secret behind answers for unknown logins)."""
 
@@ -71,6 +76,15 @@ class Reader(Protocol):
     def mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> Mailbox | None: ...
     def mailbox_by_name(self, account_id: AccountId, name: str) -> Mailbox | None: ...
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]: ...
+    def grants(self, account_id: AccountId, mailbox_id: MailboxId) -> list[Grant]:
+        """By identifier."""
+
+    def properties(self, account_id: AccountId, mailbox_id: MailboxId, kind: str) -> list[Property]:
+        """By name; `mailbox_id` 0: the account's."""
+
+    def property_count(self, account_id: AccountId) -> int:
+        """How many properties an account keeps, of any mailbox and kind."""
+
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None: ...
     def email_by_content(self, account_id: AccountId, content_id: bytes) -> Email | None: ...
     def emails_of(self, account_id: AccountId, email_ids: Sequence[int]) -> list[Email]:
@@ -137,7 +151,19 @@ class Transaction(Reader, Protocol):
     def insert_mailbox(self, mailbox: Mailbox) -> None: ...
     def update_mailbox(self, mailbox: Mailbox) -> None: ...
     def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
-        """The mailbox's row; its entries must be expunged before, its tombstones stay."""
+        """The mailbox's row with its grants and properties; its entries must be expunged before, its tombstones stay."""
+
+    def put_grant(self, grant: Grant) -> None:
+        """In place of what the identifier had there."""
+
+    def delete_grant(self, account_id: AccountId, mailbox_id: MailboxId, identifier: str) -> None:
+        """Harmless where there is none."""
+
+    def put_property(self, row: Property) -> None:
+        """In place of the value it had."""
+
+    def delete_property(self, account_id: AccountId, mailbox_id: MailboxId, kind: str, name: str) -> None:
+        """Harmless where there is none."""
 
     def body_ref(self, body: "NewBody") -> BodyRef:
         """Where one of the unit's `bodies` was put."""

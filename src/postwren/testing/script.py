@@ -12,7 +12,8 @@ r"""Protocol dialogues: a test one can read aloud, the same against our sessions
     close
 
 `===` opens a case; `@ words` set the stage (what they mean is the runner's). `C:` sends a line with CRLF, `C|` sends
-without; \r \n \t \\ and \xHH are escapes in both; consecutive C steps go out together (pipelining). `{#}`, `{#+}` and
+without; \r \n \t \\ and \xHH are escapes in both, and `{x*70000}` is so many x; consecutive C steps go out together
+(pipelining). `{#}`, `{#+}` and
 `~{#}` at the end of a C line become the size of the next `C|` step (a literal). `S:` expects one answer, where `{}` stands
 for any text; an `S:` line that ends in ` {}` matches without it too. What an answer is, and what else is free in it, is the
 grammar's: a line (`pattern.LINES`), or an IMAP response with its literals (`imapanswer.IMAP`).
@@ -44,6 +45,7 @@ __all__ = ["Case", "Cut", "Step", "count_literals", "cut_bytes", "cut_randomly",
 Cut = Callable[[bytes], Iterator[bytes]]
 _STEP: Final = re.compile(r"(C|S|close|silence|eof|tls|!)([2-9]?)([:|~*!-]?)(?:\s(.*))?")
 _KINDS: Final = {"S:": "S", "S~": "any", "S*": "skip", "S!": "never", "S-": "gone", "C:": "C", "C|": "C", "!": "deed"}
+_REPEATED: Final = re.compile(rb"\{([^{}])\*(\d+)\}")
 _COUNTED: Final = re.compile(rb"\{#([+-]?)\}\r\n\Z")
 
 
@@ -102,7 +104,7 @@ def read_step(line: str, number: int = 0, file: str = "") -> Step:
         raise ValueError(f"{file}:{number}: not a step: {line!r}")
     data = (found[4] or "").encode()
     if kind == "C":
-        data = unescape(data) + (b"\r\n" if mark == ":" else b"")
+        data = _REPEATED.sub(lambda found: found[1] * int(found[2]), unescape(data)) + (b"\r\n" if mark == ":" else b"")
     return Step(kind, data, number, int(found[2] or 1))
 
 

@@ -61,7 +61,7 @@ CODES: st.SearchStrategy[Any] = st.one_of(
     st.builds(codes.BadCharset, some(WORDS | st.just("a b"))),
     st.builds(codes.BadEvent, some(WORDS, least=1)),
     st.builds(codes.BadUrl, st.just("imap://x/;UID=1")),
-    st.builds(codes.Capabilities, some(WORDS)),
+    st.builds(codes.Capabilities, some(WORDS, least=1)),
     st.builds(codes.CopyUid, NZ, RANGES, RANGES),
     st.builds(codes.HighestModSeq, MODSEQS),
     st.builds(codes.InProgress, st.none() | TAGS, st.none() | MODSEQS, st.none() | MODSEQS),

@@ -94,7 +94,7 @@ def selected(*capabilities: str, limits: ClientLimits | None = None) -> ClientCo
 
 def test_commands_go_ahead_of_their_answers() -> None:
     core = connected()
-    assert core.capabilities == {"IMAP4REV1"}
+    assert core.capabilities == frozenset({"IMAP4REV1"})
     core.send(LOGIN)
     core.send(Select("INBOX"))
     core.send(Noop())
@@ -301,10 +301,11 @@ def test_compression_begins_behind_the_answer() -> None:
 def test_utf8_is_on_when_it_was_asked_for_and_enabled() -> None:
     core = logged_in("ENABLE", "UTF8=ACCEPT")
     hear(core, b"* ENABLED UTF8=ACCEPT\r\n")
-    assert not core.is_utf8
+    assert said(core) == b""
+    before = core.is_utf8
     core.send(Enable(("UTF8=ACCEPT",)))
     hear(core, b"* ENABLED UTF8=ACCEPT\r\np2 OK\r\n")
-    assert core.is_utf8
+    assert (before, core.is_utf8) == (False, True)
     core.send(Create("ä"))
     assert said(core).endswith('p3 CREATE "ä"\r\n'.encode())
     assert hear(core, '* LIST () "/" "ö"\r\n'.encode()) == [Received(ListEntry("ö"))]
@@ -316,7 +317,7 @@ def test_capabilities_are_learned_wherever_they_are_said() -> None:
         core.send(LOGIN)
     core.send(Capability())
     assert hear(core, b"* CAPABILITY IMAP4rev1 idle\r\np1 OK\r\n")[0] == Received(CapabilityList(("IMAP4rev1", "idle")))
-    assert core.capabilities == {"IMAP4REV1", "IDLE"}
+    assert core.capabilities == frozenset({"IMAP4REV1", "IDLE"})
 
 
 def test_logout_is_the_end() -> None:

@@ -17,6 +17,7 @@ from postwren.mailstore import query as q
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Store, TextIndex
+from postwren.mailstore.service.copymove import move
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.find import Bounds, Columns, Finder, columns_of
 from postwren.mailstore.service.indexer import Indexer
@@ -469,6 +470,9 @@ def test_an_answer_is_given_again_only_while_the_mailbox_has_the_same_messages(o
         assert await answers() == [[1, 2, 3, 4], [4, 3, 2, 1], [1, 2, 3, 4], [2]]
         await scene.perform(expunge(owner, scene.mailbox(account).mailbox_id, [(1, 1)], scene.now, only_deleted=False))
         assert await answers() == [[2, 3, 4], [4, 3, 2], [2, 3, 4], [2]]
+        inbox = scene.mailbox(account).mailbox_id
+        await scene.perform(move(owner, inbox, [(2, 4)], inbox, scene.now))  # the same messages by other names
+        assert await answers() == [[5, 6, 7], [7, 6, 5], [5, 6, 7], [5]]
         await scene.end()
 
     asyncio.run(story())

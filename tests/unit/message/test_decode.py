@@ -34,6 +34,8 @@ def test_base64(data: bytes, octets: bytes) -> None:
         (b"soft= \t\r\nbreak", b"softbreak"),
         (b"soft=\nbreak", b"softbreak"),
         (b"space  \r\nnext \n", b"space\r\nnext\n"),
+        (b"tab\t\r\nnext", b"tab\r\nnext"),
+        (b"tab\t\nnext", b"tab\nnext"),
         (b"=c3=A4", b"\xc3\xa4"),
         (b"a=ZZb", b"a=ZZb"),
         (b"\xff", b"\xff"),

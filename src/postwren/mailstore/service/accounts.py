@@ -103,6 +103,9 @@ def remove_account(account_id: AccountId) -> Unit[None]:
         account = owner(tx, account_id)
         floor = max(account.next_uidvalidity, int(tx.setting(_UIDVALIDITY_FLOOR) or 0))
         tx.put_setting(_UIDVALIDITY_FLOOR, b"%d" % floor)
+        for identifier in (account.login, f"-{account.login}"):  # whoever has this login next is somebody else
+            for grant in tx.granted(identifier):
+                tx.delete_grant(*grant[:3])
         tx.delete_account(account_id)
 
     return unit

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from postwren.mailstore.model import Email
 from postwren.mailstore.port import NewBody, Transaction, Unit
-from postwren.mailstore.service.flags import normal
+from postwren.mailstore.service.flags import intern, normal
 from postwren.mailstore.service.lookup import owner_and_mailbox
 from postwren.mailstore.service.placement import Arrival, check_quota, put_in
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq, Uid, UidValidity
@@ -51,7 +51,7 @@ def append(account_id: AccountId, mailbox_id: MailboxId, messages: Sequence[NewM
             else:
                 email_id, next_email_id = next_email_id, EmailId(next_email_id + 1)
                 tx.insert_email(Email(account_id, email_id, body.content_id, tx.body_ref(body), body.has_dot_line, 1))
-            flagset_id = tx.flagset_id(account_id, normal(flags))
+            flagset_id = intern(tx, account_id, normal(flags))
             arrivals.append(Arrival(email_id, flagset_id, internaldate, body.size, None))
         if not arrivals:
             return Appended(mailbox.uidvalidity, [], [], mailbox.highestmodseq)

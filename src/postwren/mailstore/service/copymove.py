@@ -5,14 +5,14 @@ be recovered: the message lives on where it went, with its POP3 unique-id.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Account, Mailbox
 from postwren.mailstore.port import Transaction, UidRanges, Unit
 from postwren.mailstore.service import uidrange
-from postwren.mailstore.service.flags import FlagSets
+from postwren.mailstore.service.flags import FlagSets, intern
 from postwren.mailstore.service.lookup import owner_and_mailbox
 from postwren.mailstore.service.placement import Arrival, check_quota, count_in, put_in, take_out
 from postwren.terms import AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid, UidValidity
@@ -84,9 +84,16 @@ def move_entries(
 
 
 def copy_across(
-    account_id: AccountId, source_id: MailboxId, uids: UidRanges, to: AccountId, destination_id: MailboxId, now: int
+    account_id: AccountId,
+    source_id: MailboxId,
+    uids: UidRanges,
+    to: AccountId,
+    destination_id: MailboxId,
+    now: int,
+    kept: Callable[[frozenset[str]], Iterable[str]] = lambda flags: flags,
 ) -> Unit[Transferred]:
-    """Copy into a mailbox of another account, against that account's quota. A content that it holds already is kept once; of
+    """Copy into a mailbox of another account, with the flags that are `kept` there, against that account's quota. A content
+    that it holds already is kept once; of
     others it gets an email of its own that names the same octets."""
 
     def unit(tx: Transaction) -> Transferred:
@@ -99,7 +106,9 @@ def copy_across(
         check_quota(account, size)
         email_ids, next_email_id = _emails_across(tx, account_id, [entry.email_id for entry in entries], account)
         flagsets = FlagSets(tx, account_id)
-        sets = {flagset_id: tx.flagset_id(to, flagsets[flagset_id]) for flagset_id in {e.flagset_id for e in entries}}
+        sets = {
+            flagset_id: intern(tx, to, frozenset(kept(flagsets[flagset_id]))) for flagset_id in {e.flagset_id for e in entries}
+        }
         arrivals = [Arrival(email_ids[e.email_id], sets[e.flagset_id], e.internaldate, e.size, None) for e in entries]
         modseq = ModSeq(account.modseq + 1)
         new = put_in(tx, destination, arrivals, now, modseq)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from postwren.mailstore.columns import FlagColumns
+from postwren.mailstore.errors import TooMany
 from postwren.mailstore.model import Change, ChangeKind, Mailbox
 from postwren.mailstore.port import Reader, Transaction, UidRanges, Unit
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.lookup import owner_and_mailbox
 from postwren.terms import SYSTEM_FLAGS, AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
-__all__ = ["DELETED", "SEEN", "FlagAction", "FlagSets", "FlagsChanged", "change_flags", "normal"]
+__all__ = ["DELETED", "LIMITS", "SEEN", "FlagAction", "FlagSets", "FlagsChanged", "Limits", "change_flags", "intern", "normal"]
 
 SEEN: Final = "\\Seen"
 DELETED: Final = "\\Deleted"
@@ -42,6 +43,25 @@ class FlagsChanged:
     def rows(self) -> list[tuple[Uid, FlagSetId]]:
         """Each changed entry with its new set, ascending."""
         return sorted([(Uid(uid), flagset_id) for flagset_id, ranges in self.changed for uid in uidrange.uids_of(ranges)])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of an account (A-49): a thousand keywords in many combinations fit."""
+
+    sets: int = 20_000  # that were ever used
+    flags: int = 200  # of one message
+
+
+LIMITS: Final = Limits()
+
+
+def intern(tx: Transaction, account_id: AccountId, flags: frozenset[str]) -> FlagSetId:
+    """The id of a set; TooMany where the account has used up its sets."""
+    flagset_id = tx.flagset_id(account_id, flags)
+    if flagset_id > LIMITS.sets or len(flags) > LIMITS.flags:
+        raise TooMany("keywords", LIMITS.sets)
+    return flagset_id
 
 
 def normal(flags: Iterable[str]) -> frozenset[str]:
@@ -87,7 +107,7 @@ def change_flags(
         moves: Counter[tuple[FlagSetId, FlagSetId]] = Counter()
         changed: list[tuple[FlagSetId, UidRanges]] = []
         for old, mine in _by_set(columns, frozenset(modified)).items():
-            new = tx.flagset_id(account_id, _changed(flagsets[old], action, given))
+            new = intern(tx, account_id, _changed(flagsets[old], action, given))
             if new != old and mine:
                 ranges = uidrange.of_ascending(mine)
                 tx.set_flagset(account_id, mailbox_id, ranges, new, modseq)

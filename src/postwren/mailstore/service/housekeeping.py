@@ -5,7 +5,7 @@ from typing import Final
 from postwren.mailstore.port import Store, Transaction, Unit
 from postwren.terms import AccountId
 
-__all__ = ["RECOVERY_TERM", "end_all_recovery", "end_recovery"]
+__all__ = ["RECOVERY_TERM", "end_all_recovery", "end_recovery", "prune_digests"]
 
 RECOVERY_TERM: Final = 30 * 24 * 3600
 """Seconds for which an expunged message can be brought back, unless an installation chooses otherwise."""
@@ -30,3 +30,10 @@ async def end_all_recovery(store: Store, now: int, term: int = RECOVERY_TERM, at
         while ended := await store.perform(end_recovery(account_id, now, term, at_once)):
             whole += ended
     return whole
+
+
+async def prune_digests(store: Store) -> None:
+    """Drop what was rendered of emails that are gone."""
+    digests = store.digests
+    for account_id in await store.read(lambda _: digests.accounts()):
+        await store.read(lambda _, account_id=account_id: digests.prune(account_id))  # type: ignore[misc]

@@ -35,7 +35,7 @@ class Pace:
 
     look = 5.0  # between two looks for new messages
     wait = 0.2  # while others are busy
-    rest = 4.0  # times what a batch took: so it has a fifth of one processor at most
+    rest = 2.0  # times what a batch took: so it has a third of one processor at most
     sweep = 86_400.0  # between two sweeps
     trouble = 300.0  # after a failure
 

@@ -1,22 +1,50 @@
 """Mailboxes: create, delete, rename, subscribe (RFC 9051 sections 6.3.4 to 6.3.8).
 
-A UIDVALIDITY comes from the account's counter and is used once: no mailbox of a name that was used before can be taken
+A subscription is to a name: it outlives its mailbox, and is there again for the next one of that name (section 6.3.7).
+A new mailbox begins with the grants of the one above it (RFC 4314 section 4). A UIDVALIDITY comes from the account's counter
+and is used once: no mailbox of a name that was used before can be taken
 for the earlier one (D-33, D-34). A rename keeps the mailbox with its UIDs.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
-from postwren.mailstore.errors import MailboxExists, MailboxNameInvalid, SpecialUseTaken
-from postwren.mailstore.model import Account, Change, ChangeKind, Mailbox
-from postwren.mailstore.port import Transaction, Unit
+from postwren.mailstore.errors import MailboxExists, MailboxNameInvalid, SpecialUseTaken, TooMany
+from postwren.mailstore.model import Account, Change, ChangeKind, Mailbox, Property
+from postwren.mailstore.port import Reader, Transaction, Unit
 from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.acl import inherit
 from postwren.mailstore.service.copymove import move_entries
 from postwren.mailstore.service.lookup import owner, owner_and_mailbox
 from postwren.mailstore.service.mailboxname import canonical, is_inferior, superiors
 from postwren.mailstore.service.placement import take_out
 from postwren.terms import INBOX, AccountId, MailboxId, ModSeq, SpecialUse, Uid, UidValidity
 
-__all__ = ["create_mailbox", "delete_mailbox", "rename_mailbox", "set_special_use", "subscribe"]
+__all__ = [
+    "LIMITS",
+    "Limits",
+    "create_mailbox",
+    "delete_mailbox",
+    "rename_mailbox",
+    "set_special_use",
+    "subscribe",
+    "subscribe_name",
+    "subscriptions",
+]
+
+_SUBSCRIBED: Final = "subscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of an account: mailboxes, and subscriptions to names that are no mailbox of its own (A-49)."""
+
+    mailboxes: int = 10_000
+    subscriptions: int = 10_000
+
+
+LIMITS: Final = Limits()
 
 
 def create_mailbox(account_id: AccountId, name: str, now: int, special_use: SpecialUse | None = None) -> Unit[Mailbox]:
@@ -28,6 +56,8 @@ def create_mailbox(account_id: AccountId, name: str, now: int, special_use: Spec
         if tx.mailbox_by_name(account_id, name) is not None:
             raise MailboxExists(name)
         _check_special_use(tx, account_id, special_use)
+        if len(tx.mailboxes(account_id)) >= LIMITS.mailboxes:
+            raise TooMany("mailboxes", LIMITS.mailboxes)
         account = account._replace(modseq=ModSeq(account.modseq + 1))
         account = _create_superiors(tx, account, name, now)
         account, mailbox = _create_one(tx, account, name, now, special_use)
@@ -49,6 +79,8 @@ def delete_mailbox(account_id: AccountId, mailbox_id: MailboxId, now: int) -> Un
         if mailbox.messages:
             take_out(tx, mailbox, uidrange.all_of(mailbox), modseq, now, recoverable=True)
             used -= mailbox.size
+        if mailbox.is_subscribed:
+            tx.put_property(Property(account_id, MailboxId(0), _SUBSCRIBED, mailbox.name, b""))
         tx.delete_mailbox(account_id, mailbox_id)
         tx.update_account(account._replace(modseq=modseq, used=used))
         tx.insert_changes([_change(mailbox, modseq, ChangeKind.MAILBOX_DELETED)])
@@ -89,6 +121,30 @@ def subscribe(account_id: AccountId, mailbox_id: MailboxId, is_subscribed: bool)
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)
         if mailbox.is_subscribed != is_subscribed:
             _update(tx, account, mailbox._replace(is_subscribed=is_subscribed))
+
+    return unit
+
+
+def subscriptions(reader: Reader, account_id: AccountId) -> list[str]:
+    """All names that the account is subscribed to; not all of them are mailboxes."""
+    mine = [mailbox.name for mailbox in reader.mailboxes(account_id) if mailbox.is_subscribed]
+    return sorted([*mine, *(row.name for row in reader.properties(account_id, MailboxId(0), _SUBSCRIBED))])
+
+
+def subscribe_name(account_id: AccountId, name: str, is_subscribed: bool) -> Unit[None]:
+    """The same for a name that is no mailbox of the account: one of somebody else, or one that is gone. TooMany."""
+
+    def unit(tx: Transaction) -> None:
+        account = owner(tx, account_id)
+        if not is_subscribed:
+            tx.delete_property(account_id, MailboxId(0), _SUBSCRIBED, name)
+        elif len(tx.properties(account_id, MailboxId(0), _SUBSCRIBED)) >= LIMITS.subscriptions:
+            raise TooMany("subscriptions", LIMITS.subscriptions)
+        else:
+            tx.put_property(Property(account_id, MailboxId(0), _SUBSCRIBED, name, b""))
+        modseq = ModSeq(account.modseq + 1)
+        tx.update_account(account._replace(modseq=modseq))
+        tx.insert_changes([Change(account_id, modseq, ChangeKind.MAILBOX_CHANGED, MailboxId(0), Uid(0), Uid(0))])
 
     return unit
 
@@ -141,13 +197,24 @@ def _create_one(
         deleted=0,
         size=0,
         special_use=special_use,
-        is_subscribed=False,
+        is_subscribed=_take_subscription(tx, account.account_id, name),
         created_modseq=account.modseq,
     )
     tx.insert_mailbox(mailbox)
+    above = tx.mailbox_by_name(account.account_id, superiors(name)[-1]) if superiors(name) else None
+    if above is not None:
+        inherit(tx, above, mailbox)
     tx.insert_changes([_change(mailbox, account.modseq, ChangeKind.MAILBOX_CREATED)])
     account = account._replace(next_mailbox_id=MailboxId(mailbox.mailbox_id + 1), next_uidvalidity=UidValidity(uidvalidity + 1))
     return account, mailbox
+
+
+def _take_subscription(tx: Transaction, account_id: AccountId, name: str) -> bool:
+    """Whether the account is subscribed to a name that becomes a mailbox, which knows it from here on."""
+    is_subscribed = any(row.name == name for row in tx.properties(account_id, MailboxId(0), _SUBSCRIBED))
+    if is_subscribed:
+        tx.delete_property(account_id, MailboxId(0), _SUBSCRIBED, name)
+    return is_subscribed
 
 
 def _rename_all(tx: Transaction, mailbox: Mailbox, name: str, modseq: ModSeq) -> None:
@@ -159,7 +226,9 @@ def _rename_all(tx: Transaction, mailbox: Mailbox, name: str, modseq: ModSeq) ->
         target = canonical(name + other.name[len(old) :])
         if tx.mailbox_by_name(account_id, target) is not None:
             raise MailboxExists(target)
-        tx.update_mailbox(other._replace(name=target))
+        if other.is_subscribed:  # a subscription is to a name (section 6.3.7)
+            tx.put_property(Property(account_id, MailboxId(0), _SUBSCRIBED, other.name, b""))
+        tx.update_mailbox(other._replace(name=target, is_subscribed=_take_subscription(tx, account_id, target)))
     tx.insert_changes(_changes(moving, modseq))
 
 

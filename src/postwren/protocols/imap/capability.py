@@ -79,7 +79,7 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("IMAP4rev1", _ALWAYS, (Login, Select, Fetch)),  # RFC 3501
     CapabilityEntry("STARTTLS", When.IN_CLEAR, (StartTls,)),
     CapabilityEntry("LOGINDISABLED", When.IN_CLEAR, (StartTls,)),  # RFC 9051 section 6.2.3
-    CapabilityEntry("SASL-IR", _LOGIN | When.IN_CLEAR, ()),  # RFC 4959
+    CapabilityEntry("SASL-IR", _ALWAYS, ()),  # RFC 4959
     CapabilityEntry("LITERAL-", _LOGIN | When.IN_CLEAR, ()),  # RFC 7888: what a stranger may send is small
     CapabilityEntry("LITERAL+", _IN, ()),
     CapabilityEntry("ID", _ALWAYS, (Id,)),  # RFC 2971
@@ -97,6 +97,7 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("ESEARCH", _IN, (Search,)),  # RFC 4731
     CapabilityEntry("ESORT", _IN, (Sort,)),  # RFC 5267
     CapabilityEntry("FILTERS", _IN, (Search, GetMetadata)),  # RFC 5466
+    CapabilityEntry("I18NLEVEL=1", _IN, (Search, Sort, Thread)),  # RFC 5255 section 4.7
     CapabilityEntry("IDLE", _IN, (Idle,)),  # RFC 2177
     CapabilityEntry("INPROGRESS", _IN, ()),  # RFC 9585
     CapabilityEntry("LIST-EXTENDED", _IN, (List,)),  # RFC 5258
@@ -115,7 +116,6 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("QRESYNC", _IN, (Select, Fetch)),  # RFC 7162
     CapabilityEntry("QUOTA", _IN, (GetQuota, GetQuotaRoot)),  # RFC 9208
     CapabilityEntry("QUOTA=RES-STORAGE", _IN, (GetQuota,)),
-    CapabilityEntry("QUOTA=RES-MESSAGE", _IN, (GetQuota,)),
     CapabilityEntry("REPLACE", _IN, (Replace,)),  # RFC 8508
     CapabilityEntry("SAVEDATE", _IN, (Fetch, Search)),  # RFC 8514
     CapabilityEntry("SEARCH=FUZZY", _IN, (Search,)),  # RFC 6203
@@ -126,6 +126,7 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("STATUS=SIZE", _IN, (Status,)),  # RFC 8438
     CapabilityEntry("THREAD=ORDEREDSUBJECT", _IN, (Thread,)),  # RFC 5256
     CapabilityEntry("THREAD=REFERENCES", _IN, (Thread,)),
+    CapabilityEntry("THREAD=REFS", _IN, (Thread,)),
     CapabilityEntry("UIDONLY", _IN, (Fetch, Search)),  # RFC 9586
     CapabilityEntry("UIDPLUS", _IN, (UidExpunge, Append)),  # RFC 4315
     CapabilityEntry("UNAUTHENTICATE", _IN, (Unauthenticate,)),  # RFC 8437

@@ -8,58 +8,59 @@ modseq that cannot be read is not read.
 
 import re
 from calendar import timegm
+from collections.abc import Sequence
 from typing import Final
 
 from postwren.protocols.imap import mailboxname
 from postwren.protocols.imap.fault import Unparsable
 
 __all__ = [
+    "AROUND_ITEM",
     "BARE_CODE",
     "FLAGS",
     "LINE_START",
+    "LIST_EXTENDED",
     "LOOSE_NUMBER",
-    "NAMES_OF_LIST",
     "QUOTED",
     "SPACES",
-    "UNQUOTED_NAME",
     "WORD",
     "flag",
+    "is_multipart_without_parts",
     "is_without_envelope",
     "loose_date_time",
     "mailbox_name",
+    "match_date_time",
     "number",
     "unescape",
+    "unquoted_flags",
+    "unquoted_name",
 ]
 
 SPACES: Final = re.compile(rb"[ \t]*+")
-"""More than one space, or none, where the grammar has one. Domino between the bodies of a multipart; many behind SEARCH without
-hits."""
+"""More than one space, or none, where the grammar has one: Domino inside of BODYSTRUCTURE; QQ before the last parenthesis; many
+behind SEARCH."""
 
 QUOTED: Final = re.compile(rb'"((?:[^"\\\r\n\x00]|\\.|"(?![ )\]>\r\n]|\Z))*+)"', re.DOTALL)
-"""Quotation marks inside that are not escaped (servers that copy a file name or a display name as it is): the string ends at
+"""Quotation marks inside that are not escaped (NetEase, hMailServer: what a header has is copied as it is). The string ends at
 the first one that something can follow. Any character may stand behind a backslash."""
 
 WORD: Final = re.compile(rb'[^ ()"\r\n\x00]+')
-"""An atom where a string belongs: encodings and charsets without quotes."""
-
-UNQUOTED_NAME: Final = re.compile(rb"[^\r\n\x00]+")
-"""A mailbox name with spaces or brackets in it that is not quoted, at the end of a LIST or LSUB: it is the rest of the line (UW
-IMAP's descendants, small servers on Windows)."""
-
-NAMES_OF_LIST: Final = (b"LIST", b"LSUB", b"XLIST")
-"""XLIST: Gmail and iCloud before RFC 6154; like LIST, with the special uses among the attributes."""
+"""An atom where a string belongs: encodings, charsets, names without quotes."""
 
 LINE_START: Final = re.compile(rb"\*[ \t]+(?:([0-9]{1,10})[ \t]+)?([A-Za-z][A-Za-z0-9.\-]*)")
+"""More than one space in front. XLIST (Gmail and iCloud, before RFC 6154) is LIST with special uses among the attributes."""
 
 FLAGS: Final = re.compile(rb"\(([^()\r\n\x00]*+)\)|NIL(?![^ )])", re.IGNORECASE)
-"""Flags that are no atoms (`[Gmail]`, 8-bit keywords, `\\*` where it means nothing), spaces before the parenthesis, NIL for no
-flags."""
+"""Flags that are no atoms (Gmail lists keywords with brackets and spaces as they were stored, InterMail quotes), NIL for none."""
 
 LOOSE_NUMBER: Final = re.compile(rb'"?(-?[0-9]{1,20})"?|NIL', re.IGNORECASE)
-"""Sizes and lines: -1 for unknown (Yahoo), quoted, NIL (dbmail)."""
+"""Sizes and lines: -1 for unknown (Exchange, Yahoo), quoted, NIL."""
 
 BARE_CODE: Final = re.compile(rb"(APPENDUID|COPYUID) ([0-9]+(?: [0-9:,]+){1,2})(?: |\Z)", re.IGNORECASE)
 """APPENDUID and COPYUID that lost their brackets."""
+
+AROUND_ITEM: Final = b"("
+"""Parentheses around an item of FETCH (Domino: `(UID 1 (ENVELOPE (...)) FLAGS ())`)."""
 
 _DATE_TIME: Final = re.compile(
     rb'"? ?([0-9]{1,2})[- ]([A-Za-z]{3})[a-z]*[- ]([0-9]{4})[ T]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?'
@@ -113,6 +114,27 @@ def mailbox_name(octets: bytes, is_utf8: bool) -> str:
         return octets.decode()
     except UnicodeDecodeError:
         return octets.decode("latin-1")
+
+
+def unquoted_flags(words: list[bytes]) -> list[bytes]:
+    """InterMail: FLAGS ("\\\\Deleted" \\Seen)."""
+    return [unescape(word[1:-1]) if word[:1] == word[-1:] == b'"' and len(word) > 2 else word for word in words]
+
+
+LIST_EXTENDED: Final = re.compile(rb' \("?[A-Za-z][A-Za-z.-]*"? \(')
+"""What can follow a mailbox name in LIST; another parenthesis belongs to the name."""
+
+
+def unquoted_name(text: bytes, start: int) -> bytes:
+    """A mailbox name with spaces or brackets in it that is not quoted (Exchange, where a name holds tabs): the rest of the
+    line."""
+    return text[start:]
+
+
+def is_multipart_without_parts(body: Sequence[object]) -> bool:
+    """An empty multipart, which the grammar has no form for: `("ALTERNATIVE" ...)` of Gmail, `(NIL "MIXED" ...)` of others,
+    `()` of Domino."""
+    return len(body) < 7 and (len(body) < 2 or body[0] is None or isinstance(body[1], list))
 
 
 def is_without_envelope(following: object) -> bool:

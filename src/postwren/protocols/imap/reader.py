@@ -143,6 +143,8 @@ class Reader(Scanner):
         else:
             self.space()
             words = (self.match(quirk.FLAGS)[1] or b"").split()
+            if any(word.startswith(b'"') for word in words):
+                words = quirk.unquoted_flags(words)
         return tuple([decode_flag(word) if word.isascii() else quirk.flag(word) for word in words])
 
     def date_time(self) -> int:

@@ -16,7 +16,7 @@ from postwren.server.imap import place
 from postwren.server.imap.section import MessageOctets, narrowed
 from postwren.server.imap.session import ImapSession
 
-__all__ = ["BadUrlFound", "read_url"]
+__all__ = ["BadUrlFound", "partial_of", "read_url", "section_of"]
 
 PIECE: Final = 1 << 18
 LONGEST: Final = 8192
@@ -46,8 +46,8 @@ def read_url(session: ImapSession, url: str) -> Iterator[bytes]:
     uidvalidity, uid = match["uidvalidity"], int(match["uid"])
     if uidvalidity is not None and int(uidvalidity) != found.mailbox.uidvalidity:
         raise BadUrlFound
-    section = _section(unquote(match["section"] or ""))
-    partial = None if match["offset"] is None else (int(match["offset"]), int(match["length"] or 1 << 62))
+    section = section_of(unquote(match["section"] or ""))
+    partial = partial_of(match)
     reader = session.service.store.reader
     for entry in reader.entries(found.account_id, found.mailbox.mailbox_id, [(uid, uid)]):
         email = reader.email(found.account_id, entry.email_id)
@@ -56,7 +56,13 @@ def read_url(session: ImapSession, url: str) -> Iterator[bytes]:
     raise BadUrlFound
 
 
-def _section(text: str) -> Section:
+def partial_of(match: "re.Match[str]") -> tuple[int, int] | None:
+    """PARTIAL of a URL: the first octet and how many."""
+    return None if match["offset"] is None else (int(match["offset"]), int(match["length"] or 1 << 62))
+
+
+def section_of(text: str) -> Section:
+    """SECTION of a URL; BadUrlFound."""
     match = _SECTION.fullmatch(text)
     if match is None:
         match = _FIELDS.fullmatch(text)

@@ -2,7 +2,23 @@
 
 from typing import Any, Final
 
-from postwren.server.imap import append, copy, fetch, login, search, select, store
+from postwren.server.imap import (
+    acl,
+    append,
+    copy,
+    fetch,
+    login,
+    mailbox,
+    metadata,
+    notify,
+    quota,
+    search,
+    select,
+    status,
+    store,
+    url,
+)
+from postwren.server.imap import list as listing
 from postwren.server.imap.capability import check
 from postwren.server.imap.session import Handler, Table
 
@@ -16,8 +32,16 @@ COMMANDS: Final[dict[type[Any], Handler]] = {
     **copy.COMMANDS,
     **append.COMMANDS,
     **search.COMMANDS,
+    **mailbox.COMMANDS,
+    **listing.COMMANDS,
+    **status.COMMANDS,
+    **acl.COMMANDS,
+    **quota.COMMANDS,
+    **metadata.COMMANDS,
+    **notify.COMMANDS,
+    **url.COMMANDS,
 }
 
 check(COMMANDS)
 
-TABLE: Final = Table(login.greet, login.auth_response, append.AppendUpload, COMMANDS)
+TABLE: Final = Table(login.greet, login.auth_response, append.AppendUpload, notify.tell_new, COMMANDS)

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from postwren.mailstore.port import UidRanges
+from postwren.mailstore.port import UidRanges, Unit
 from postwren.mailstore.service import uidrange
-from postwren.mailstore.service.copymove import Transferred, copy, move
+from postwren.mailstore.service.copymove import Transferred, copy, copy_across, move
 from postwren.mailstore.service.expunge import expunge
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import CopyUid, HighestModSeq, MessageLimit
@@ -18,6 +18,7 @@ from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
+from postwren.server.imap.store import allowed_flags
 
 __all__ = ["COMMANDS", "TRY_CREATE"]
 
@@ -70,8 +71,7 @@ async def _copy(session: ImapSession, tag: str, command: Copy | Move, ranges: Ui
     if sum(end - start for start, end in spans) > limit:  # RFC 9738 section 3.1
         session.refuse(tag, Refusal("too many messages at once", MessageLimit(limit)), may_expunge=True)
         return
-    unit = copy(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
-    done = await session.service.store.perform(unit)
+    done = await session.service.store.perform(_copy_unit(selected, ranges, found, now))
     if not session.is_closed:
         session.finish(tag, "COPY done", _copy_uid(done))
 
@@ -84,14 +84,31 @@ async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges
         session.refuse(tag, EXPUNGED, may_expunge=True)
         return
     now = int(session.service.now())
-    unit = move(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
-    done = await session.service.store.perform(unit)
+    if found.account_id == selected.account_id:
+        unit = move(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
+        done = await session.service.store.perform(unit)
+    else:  # no unit of work spans accounts: what the answer says happened did, and a crash between leaves both
+        done = await session.service.store.perform(_copy_unit(selected, ranges, found, now))
+        gone = expunge(selected.account_id, selected.mailbox_id, uidrange.of(done.source), now, only_deleted=False)
+        await session.service.store.perform(gone)
     if session.is_closed:
         return
     copy_uid = _copy_uid(done)
     if copy_uid is not None:
         session.say(Condition(Status.OK, "moved", copy_uid))
     session.finish(tag, "MOVE done", _highest(session) if done.source else None)
+
+
+def _copy_unit(selected: Selected, ranges: UidRanges, found: Place, now: int) -> Unit[Transferred]:
+    """Within the account, or into somebody else's."""
+    if found.account_id == selected.account_id:
+        return copy(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
+
+    def kept(flags: frozenset[str]) -> tuple[str, ...]:
+        return allowed_flags(tuple(flags), found.rights)
+
+    there = found.account_id, found.mailbox.mailbox_id
+    return copy_across(selected.account_id, selected.mailbox_id, ranges, *there, now, kept)
 
 
 def _is_any_gone(selected: Selected, ranges: UidRanges) -> bool:

@@ -146,7 +146,7 @@ def unauthenticate(session: ImapSession, tag: str, _: Unauthenticate) -> Later:
     session.account_id = AccountId(0)
     session.login = ""
     session.enabled = SwitchedOn()
-    session.notifier = None
+    session.watch(None)
     session.core.enter(State.NOT_AUTHENTICATED)
     session.core.send(Tagged(tag, Status.OK, "nobody is logged in"))
     return None

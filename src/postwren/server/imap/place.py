@@ -1,5 +1,8 @@
 """Where a name leads: an account's mailbox, and what the session may do there (RFC 4314). The one door for every mailbox name.
 
+    INBOX, Work/2024                          the session's own
+    Other Users/ann@example.org/Work          somebody else's, where he may look it up
+
 What must stay true (A-45): nothing tells a mailbox that one may not see from one that is not there.
 """
 
@@ -7,16 +10,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postwren.mailstore.errors import MailboxNameInvalid
+from postwren.mailstore.errors import MailboxNameInvalid, NoSuchMailbox
 from postwren.mailstore.model import Mailbox
-from postwren.mailstore.service.mailboxname import canonical, is_inferior
+from postwren.mailstore.service.acl import ALL, rights_of, shared_with
+from postwren.mailstore.service.mailboxname import SEPARATOR, canonical, is_inferior, superiors
 from postwren.protocols.imap.command.search import Scope, ScopeKind
 from postwren.server.imap.session import ImapSession
-from postwren.terms import INBOX, AccountId
+from postwren.terms import INBOX, AccountId, MailboxId
 
-__all__ = ["ALL_RIGHTS", "Place", "find", "in_scopes"]
+__all__ = [
+    "OTHERS",
+    "SELECTED",
+    "Place",
+    "all_places",
+    "find",
+    "find_new",
+    "in_scope",
+    "in_scopes",
+    "name_of",
+    "own_places",
+    "reach",
+    "shared_places",
+]
 
-ALL_RIGHTS: Final = frozenset("lrswipkxtea")
+OTHERS: Final = "Other Users"
+SELECTED: Final = (ScopeKind.SELECTED, ScopeKind.SELECTED_DELAYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,42 +50,109 @@ class Place:
 def find(session: ImapSession, name: str) -> Place | None:
     """None: there is nothing that this session may see."""
     try:
-        name = canonical(name)
-    except MailboxNameInvalid:
+        account_id, local = _owner_of(session, name)
+    except (MailboxNameInvalid, NoSuchMailbox):
         return None
-    mailbox = session.service.store.reader.mailbox_by_name(session.account_id, name)
-    return None if mailbox is None else Place(session.account_id, mailbox, name, ALL_RIGHTS)
+    reader = session.service.store.reader
+    mailbox = reader.mailbox_by_name(account_id, local)
+    if mailbox is None:
+        return None
+    if account_id == session.account_id:
+        return Place(account_id, mailbox, local, ALL)
+    rights = rights_of(reader, account_id, mailbox.mailbox_id, session.login)
+    return Place(account_id, mailbox, name_of(session, mailbox), rights) if "l" in rights else None
+
+
+def reach(session: ImapSession, name: str) -> Place:
+    """`find`; NoSuchMailbox."""
+    found = find(session, name)
+    if found is None:
+        raise NoSuchMailbox(MailboxId(0))
+    return found
+
+
+def find_new(session: ImapSession, name: str) -> tuple[AccountId, str]:
+    """Where a mailbox of this name would be made: the account, and its name there. Among another's mailboxes that is below one in
+    which this session may create (right k); NoSuchMailbox otherwise. MailboxNameInvalid."""
+    account_id, local = _owner_of(session, name)
+    if account_id != session.account_id:
+        reader = session.service.store.reader
+        for above in reversed(superiors(local)):
+            mailbox = reader.mailbox_by_name(account_id, above)
+            if mailbox is not None:
+                if "k" in rights_of(reader, account_id, mailbox.mailbox_id, session.login):
+                    return account_id, local
+                break
+        raise NoSuchMailbox(MailboxId(0))
+    return account_id, local
+
+
+def name_of(session: ImapSession, mailbox: Mailbox) -> str:
+    """How the session names a mailbox."""
+    if mailbox.account_id == session.account_id:
+        return mailbox.name
+    owner = session.service.store.reader.account(mailbox.account_id)
+    return SEPARATOR.join((OTHERS, owner.login if owner is not None else "", mailbox.name))
+
+
+def own_places(session: ImapSession) -> Iterator[Place]:
+    """All mailboxes of the session's account."""
+    for mailbox in session.service.store.reader.mailboxes(session.account_id):
+        yield Place(session.account_id, mailbox, mailbox.name, ALL)
+
+
+def shared_places(session: ImapSession) -> Iterator[Place]:
+    """All mailboxes of others that the session may look up."""
+    for mailbox, rights in shared_with(session.service.store.reader, session.account_id, session.login):
+        yield Place(mailbox.account_id, mailbox, name_of(session, mailbox), rights)
+
+
+def all_places(session: ImapSession) -> list[Place]:
+    """Both."""
+    return [*own_places(session), *shared_places(session)]
+
+
+def _owner_of(session: ImapSession, name: str) -> tuple[AccountId, str]:
+    """The account that a name belongs to and its name there. Nobody's: NoSuchMailbox."""
+    if name.partition(SEPARATOR)[0] != OTHERS:
+        return session.account_id, canonical(name)
+    login, _, local = name[len(OTHERS) + 1 :].partition(SEPARATOR)
+    owner = session.service.store.reader.account_by_login(login.lower())
+    if owner is None or not local or owner.account_id == session.account_id:
+        raise NoSuchMailbox(MailboxId(0))
+    return owner.account_id, canonical(local)
+
+
+def in_scope(scope: Scope, place: Place) -> bool:
+    """Whether a mailbox is among those that a scope names (section 6; RFC 7377 section 2.2). The selected one is the
+    session's."""
+    name, is_own = place.name, place.name == place.mailbox.name
+    match scope.kind:
+        case ScopeKind.INBOXES:
+            return is_own and name == INBOX
+        case ScopeKind.PERSONAL:
+            return is_own
+        case ScopeKind.SUBSCRIBED:
+            return is_own and place.mailbox.is_subscribed
+        case ScopeKind.MAILBOXES:
+            return name in scope.mailboxes
+        case ScopeKind.SUBTREE:
+            return any(name == above or is_inferior(name, above) for above in scope.mailboxes)
+        case ScopeKind.SUBTREE_ONE:
+            return any(
+                name == above or (is_inferior(name, above) and "/" not in name[len(above) + 1 :]) for above in scope.mailboxes
+            )
+        case ScopeKind.SELECTED | ScopeKind.SELECTED_DELAYED:
+            return False
 
 
 def in_scopes(session: ImapSession, scopes: Sequence[Scope]) -> list[Place]:
-    """The mailboxes that these scopes name (RFC 5465 section 6), each once; without a scope it is the selected one."""
-    if not scopes:
-        return [found for found in [session.selected and find(session, session.selected.name)] if found]
-    names = dict.fromkeys(name for scope in scopes for name in _names(session, scope))
-    places = [find(session, name) for name in names]
-    return [found for found in places if found is not None and "r" in found.rights]
-
-
-def _names(session: ImapSession, scope: Scope) -> Iterator[str]:
-    reader = session.service.store.reader
-    match scope.kind:
-        case ScopeKind.SELECTED | ScopeKind.SELECTED_DELAYED:
-            if session.selected is not None:
-                yield session.selected.name
-        case ScopeKind.INBOXES:
-            yield INBOX
-        case ScopeKind.MAILBOXES:
-            yield from scope.mailboxes
-        case ScopeKind.PERSONAL:
-            yield from (mailbox.name for mailbox in reader.mailboxes(session.account_id))
-        case ScopeKind.SUBSCRIBED:
-            yield from (mailbox.name for mailbox in reader.mailboxes(session.account_id) if mailbox.is_subscribed)
-        case ScopeKind.SUBTREE | ScopeKind.SUBTREE_ONE:
-            names = [mailbox.name for mailbox in reader.mailboxes(session.account_id)]
-            for top in scope.mailboxes:
-                depth = top.count("/") + 1
-                yield from (name for name in names if name == top or (is_inferior(name, top) and _fits(scope, name, depth)))
-
-
-def _fits(scope: Scope, name: str, depth: int) -> bool:
-    return scope.kind is ScopeKind.SUBTREE or name.count("/") == depth
+    """The mailboxes that these scopes name and that the session may read, each once; without a scope it is the selected one."""
+    selected = session.selected
+    places: list[Place] = []
+    for place in all_places(session):
+        is_selected = selected is not None and (selected.account_id, selected.mailbox_id) == place.mailbox[:2]
+        wants_selected = not scopes or any(scope.kind in SELECTED for scope in scopes)
+        if "r" in place.rights and ((is_selected and wants_selected) or any(in_scope(scope, place) for scope in scopes)):
+            places.append(place)
+    return places

@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 from postwren.mailstore.errors import (
     BodyCorrupt,
+    EntryInvalid,
+    IdentifierInvalid,
     MailboxExists,
     MailboxNameInvalid,
     MailstoreError,
@@ -17,9 +19,12 @@ from postwren.mailstore.errors import (
     StoreClosed,
     StoreFailed,
     StoreFull,
+    TooMany,
+    ValueTooBig,
 )
+from postwren.mailstore.service import metadata
 from postwren.protocols.imap import code
-from postwren.protocols.imap.code import Code
+from postwren.protocols.imap.code import Code, MetadataCode
 from postwren.protocols.imap.response.condition import Status
 from postwren.server.login import RefusalReason
 
@@ -59,6 +64,10 @@ STORE_REFUSALS: Final[dict[type[MailstoreError], Refusal]] = {
     MailboxExists: Refusal("there is such a mailbox", code.ALREADYEXISTS),
     MailboxNameInvalid: Refusal("no name for a mailbox", code.CANNOT),
     SpecialUseTaken: Refusal("another mailbox has this use", code.USEATTR),
+    IdentifierInvalid: Refusal("nobody can be meant by this", code.CANNOT),
+    EntryInvalid: Refusal("no name of an entry", None, Status.BAD),
+    ValueTooBig: Refusal("the value is too big", MetadataCode("MAXSIZE", metadata.LIMITS.value)),
+    TooMany: Refusal("there are too many already", code.LIMIT),
     OverQuota: Refusal("over quota", code.OVERQUOTA),
     MessageGone: EXPUNGED,
     BodyCorrupt: Refusal("a message is damaged in the store", code.CORRUPTION),

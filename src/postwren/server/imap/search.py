@@ -32,6 +32,7 @@ from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow
 from postwren.protocols.imap.view import View
 from postwren.server.imap import place
 from postwren.server.imap.fetch import enable_condstore
+from postwren.server.imap.metadata import filter_of
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_SUCH_MESSAGE, UID_REQUIRED, Refusal, refusal_of
 from postwren.server.imap.searchkey import NoSuchMessage, is_of_columns, is_without_seqnums, query_of
@@ -82,7 +83,7 @@ def _ask(session: ImapSession, tag: str, command: Search | Sort | Thread | Esear
         refusal = refusal or BAD_CHARSET
     now = int(session.service.now())
     try:
-        query = query_of(command.key, session.account_id, selected, now)
+        query = query_of(command.key, session.account_id, selected, now, partial(filter_of, session))
         q.check_bounds(query)
     except NoSuchMessage:
         refusal = refusal or NO_SUCH_MESSAGE

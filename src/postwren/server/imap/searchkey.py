@@ -1,17 +1,22 @@
 """Search keys of the wire as conditions of the mailstore: sequence numbers become UIDs, names of things what they name."""
 
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from postwren.mailstore import query as q
 from postwren.protocols.imap.command import search as wire
+from postwren.protocols.imap.command.searchkey import parse_keys
+from postwren.protocols.imap.fault import Unparsable
 from postwren.protocols.imap.flag import RECENT
 from postwren.protocols.imap.numset import SAVED, NumSet
+from postwren.protocols.imap.primitive import Scanner
 from postwren.server.imap.objectid import email_of
 from postwren.server.imap.selected import Selected
 from postwren.terms import AccountId, ModSeq
 
 __all__ = ["NoSuchMessage", "UndefinedFilter", "is_of_columns", "is_without_seqnums", "query_of"]
 
+MOST_FILTERS: Final = 16
 NOTHING: Final = q.Or(())
 _RELATIONS: Final = {"<": q.Relation.BEFORE, "=": q.Relation.ON, ">=": q.Relation.SINCE}
 _DATES: Final = {
@@ -29,12 +34,19 @@ class UndefinedFilter(Exception):
     """FILTER with a name that nobody gave (RFC 5466); the text is the name."""
 
 
-def query_of(key: wire.SearchKey, account_id: AccountId, selected: Selected | None, now: int) -> q.Query:
-    """The condition; of what is not selected no number is known, and `$` is empty. No recursion: keys are a peer's."""
+def query_of(
+    key: wire.SearchKey, account_id: AccountId, selected: Selected | None, now: int, filters: "Callable[[str], bytes | None]"
+) -> q.Query:
+    """The condition; of what is not selected no number is known, and `$` is empty. No recursion: keys are a peer's. `filters`
+    gives what a name stands for (RFC 5466)."""
     waiting: list[tuple[wire.SearchKey, bool]] = [(key, False)]
     made: list[q.Query] = []
+    named = 0
     while waiting:
         node, is_open = waiting.pop()
+        while isinstance(node, wire.FilterKey):
+            named += 1
+            node = _filter(node.name, filters if named <= MOST_FILTERS else _none)
         parts = _parts(node)
         if parts and not is_open:
             waiting.append((node, True))
@@ -44,6 +56,24 @@ def query_of(key: wire.SearchKey, account_id: AccountId, selected: Selected | No
         del made[len(made) - len(parts) :]
         made.append(_made_of(node, inner) if parts else _leaf(node, account_id, selected, now))
     return made[0]
+
+
+def _none(_: str) -> bytes | None:
+    return None
+
+
+def _filter(name: str, filters: "Callable[[str], bytes | None]") -> wire.SearchKey:
+    """RFC 5466 section 3.1: a filter may name others; where they go on for ever, one of them is not defined."""
+    text = filters(name)
+    if text is None:
+        raise UndefinedFilter(name)
+    try:
+        scanner = Scanner(text, is_utf8=True)
+        key = parse_keys(scanner, "UTF-8")
+        scanner.end()
+    except Unparsable:
+        raise UndefinedFilter(name) from None
+    return key
 
 
 def _parts(key: wire.SearchKey) -> tuple[wire.SearchKey, ...]:
@@ -97,8 +127,8 @@ def _leaf(key: wire.SearchKey, account_id: AccountId, selected: Selected | None,
             return q.ThreadIs(text)
         case wire.SaveDateSupportedKey():
             return q.SaveDateSupported()
-        case wire.FilterKey(name):
-            raise UndefinedFilter(name)
+        case wire.FilterKey():
+            raise AssertionError(key)
         case wire.And():
             return q.ALL
         case wire.Or() | wire.Not() | wire.FuzzyKey():

@@ -27,6 +27,7 @@ from postwren.server.imap.objectid import mailbox_id
 from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import Handler, ImapSession, Later, waiting
+from postwren.server.imap.store import allowed_flags
 from postwren.terms import ModSeq
 
 __all__ = ["COMMANDS"]
@@ -58,6 +59,7 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
     texts = session.service.flag_texts.of(found.account_id)
     selected = session.selected = Selected(handle, found.name, rights, texts, is_read_only=is_read_only)
     session.core.enter(State.SELECTED)
+    session.rouse()
     if command.qresync is not None:
         await handle.loaded()
         if session.selected is not selected:
@@ -79,7 +81,7 @@ def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> N
     selected.learn(flagset_ids)
     flags = tuple(selected.flags())
     session.say(FlagList(flags))
-    permanent = () if selected.is_read_only else (*flags, "\\*")
+    permanent = () if selected.is_read_only else allowed_flags((*flags, "\\*"), selected.rights)
     session.say(Condition(Status.OK, "flags that are kept", PermanentFlags(permanent)))
     session.say(Exists(selected.view.count))
     if not session.enabled.rev2:
@@ -159,8 +161,7 @@ def idle(session: ImapSession, tag: str, _: Idle) -> Later:
     session.idle_tag = tag
     session.core.send(Continuation("idling"))
     session.tell_news()
-    if session.selected is not None:
-        session.selected.wake = session.push
+    session.rouse()
     return None
 
 

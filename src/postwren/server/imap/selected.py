@@ -61,6 +61,8 @@ class Selected:
         "mailbox_id",
         "name",
         "rights",
+        "tells_flags",
+        "tells_uids",
         "texts",
         "view",
         "wake",
@@ -80,6 +82,8 @@ class Selected:
         self.view = View(handle.uids, handle.count)
         self.contexts: dict[str, Update] = {}  # by tag: searches that are kept up to date, RFC 5267
         self.wake: Callable[[], None] | None = None
+        self.tells_flags = True  # NOTIFY may ask for no changes of flags, or for news with UIDs (RFC 5465 section 5.1)
+        self.tells_uids = False
         self._expunged: list[tuple[int, int]] = []
         self._changed: list[tuple[int, int]] = []
         self._own: set[int] = set()  # ModSeqs of our own changes of flags, which are told already
@@ -158,6 +162,9 @@ class Selected:
     def _tell_changed(self, snapshot: Snapshot, known: int, enabled: Enabled) -> bytes:
         """Flags of messages up to UID `known`: of those behind it the client knows nothing yet."""
         ranges, self._changed = uidrange.union(self._changed), []
+        if not self.tells_flags:
+            self._own.clear()
+            return b""
         rows: list[int] = []
         for lo, hi in ranges:
             start, end = snapshot.span(lo, min(hi, known))
@@ -166,7 +173,8 @@ class Selected:
             own, modseqs = self._own, snapshot.modseqs
             rows = [row for row in rows if modseqs[row] not in own]
             self._own.clear()
-        return self.tell_flags(snapshot, rows, enabled, with_uid=enabled.qresync or enabled.rev2) if rows else b""
+        with_uid = enabled.qresync or enabled.rev2 or self.tells_uids
+        return self.tell_flags(snapshot, rows, enabled, with_uid=with_uid) if rows else b""
 
     def tell_flags(self, snapshot: Snapshot, rows: Sequence[int], enabled: Enabled, *, with_uid: bool) -> bytes:
         """A FETCH of the flags of these rows, those that the view has."""

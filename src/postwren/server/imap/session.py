@@ -13,12 +13,14 @@ from typing import Any, Final, Protocol, TypeAlias
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
+from postwren.mailstore.service.acl import rights_of
 from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import Code
 from postwren.protocols.imap.command import Command
+from postwren.protocols.imap.command.fetch import FetchItem
 from postwren.protocols.imap.event import (
     AuthAborted,
     AuthResponse,
@@ -37,7 +39,7 @@ from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.server import ServerConnection
 from postwren.protocols.imap.state import State
 from postwren.server.imap.flagtext import FlagTextsOfAll
-from postwren.server.imap.refusal import Refusal, refusal_of
+from postwren.server.imap.refusal import NO_MAILBOX, Refusal, refusal_of
 from postwren.server.imap.selected import Enabled, Selected
 from postwren.server.imap.settings import ImapSettings
 from postwren.server.login import Authenticator, LoginExchange
@@ -55,6 +57,7 @@ Handler: TypeAlias = Callable[["ImapSession", str, Any], Later]
 Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 
 NOT_OFFERED: Final = Refusal("this is not offered here", None, Status.BAD)
+READING: Final = frozenset("lrpkxa")
 TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
 SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
 BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
@@ -93,6 +96,16 @@ class Upload(Protocol):
         """Forget all of them."""
 
 
+class Notifier(Protocol):
+    """What NOTIFY asked for (`notify.py`)."""
+
+    def __call__(self) -> bytes:
+        """What is to be told now, rendered."""
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """What the sessions do: the files of the families, put together in `commands.py`."""
@@ -100,6 +113,7 @@ class Table:
     greet: Callable[["ImapSession"], None]
     auth_response: Callable[["ImapSession", AuthResponse], Handled]
     upload: Callable[["ImapSession"], Upload]
+    tell_new: "Callable[[ImapSession, tuple[FetchItem, ...], int], None]"
     commands: Mapping[type[Command], Handler]
 
 
@@ -119,11 +133,14 @@ class ImapSession:
         "exchange",
         "idle_tag",
         "is_closed",
+        "is_watch_delayed",
         "link",
         "login",
         "notifier",
         "selected",
         "service",
+        "tells_flags",
+        "watched_items",
     )
 
     def __init__(self, service: ImapService, table: Table) -> None:
@@ -137,7 +154,10 @@ class ImapSession:
         self.auth_tag = self.idle_tag = ""
         self.enabled = Enabled()
         self.selected: Selected | None = None
-        self.notifier: Callable[[], bytes] | None = None  # NOTIFY: what is new outside of the selected mailbox
+        self.notifier: Notifier | None = None  # NOTIFY: what is new outside of the selected mailbox
+        self.watched_items: tuple[FetchItem, ...] | None = None  # and what of new messages in it; None: not at once
+        self.is_watch_delayed = False
+        self.tells_flags = True
         self._upload: Upload | None = None
         self._news = False  # news of an idling session are on their way
         self._faults = 0
@@ -154,6 +174,11 @@ class ImapSession:
     def handle(self, event: Event) -> Handled:
         if type(event) is CommandReceived:
             handler = self._table.commands.get(type(event.command))
+            selected = self.selected
+            if selected is not None and selected.account_id != self.account_id and not self._may_stay(selected):
+                self.leave()
+                self.refuse(event.tag, NO_MAILBOX)
+                return None
             if handler is not None:
                 return handler(self, event.tag, event.command)
             self.refuse(event.tag, NOT_OFFERED)
@@ -180,7 +205,7 @@ class ImapSession:
     def closed(self) -> None:
         self.is_closed = True
         self.exchange = None
-        self.notifier = None
+        self.watch(None)
         self.leave()
         self.forget_upload()
         if self.account_id:
@@ -246,6 +271,13 @@ class ImapSession:
 
     # -- the selected mailbox
 
+    def _may_stay(self, selected: Selected) -> bool:
+        """In somebody else's mailbox: rights that are given or taken count at once (A-45). Where it was opened read-only, so it
+        stays."""
+        rights = rights_of(self.service.store.reader, selected.account_id, selected.mailbox_id, self.login)
+        selected.rights = rights & READING if selected.is_read_only else rights
+        return {"l", "r"} <= rights
+
     def leave(self) -> None:
         """No mailbox is selected any more."""
         selected, self.selected = self.selected, None
@@ -254,9 +286,34 @@ class ImapSession:
         if self.core.state is State.SELECTED:
             self.core.enter(State.AUTHENTICATED)
 
+    def watch(
+        self,
+        notifier: "Notifier | None",
+        items: "tuple[FetchItem, ...] | None" = None,
+        *,
+        is_delayed: bool = False,
+        tells_flags: bool = True,
+    ) -> None:
+        """NOTIFY: whom to ask for news of other mailboxes, and whether those of the selected one are told at once, too (with
+        what of new messages; None: not at once)."""
+        if self.notifier is not None:
+            self.notifier.close()
+        self.notifier = notifier
+        self.watched_items = items
+        self.is_watch_delayed = is_delayed
+        self.tells_flags = tells_flags
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Let the selected mailbox wake the session where news are told at once: it idles, or NOTIFY asked for it."""
+        if self.selected is not None:
+            self.selected.tells_flags = self.tells_flags
+            self.selected.tells_uids = self.notifier is not None
+            self.selected.wake = self.push if self.idle_tag or self.watched_items is not None else None
+
     def push(self) -> None:
-        """News for a session that idles, at once; while the peer does not read, they wait and merge (A-46)."""
-        if not self._news and self.core.waiting_for is Waiting.COMMAND:
+        """News for a session that idles or watches, at once; while the peer does not read, they wait and merge (A-46)."""
+        if not self._news and not self.is_closed and self.core.waiting_for is Waiting.COMMAND:
             self._news = True
             self.core.send(Rendered(self._all_news()))
             self.link.flush()
@@ -264,12 +321,23 @@ class ImapSession:
     def _all_news(self) -> Iterator[bytes]:
         try:
             while not self.is_closed:
-                news = b"" if self.selected is None else self.selected.news(self.enabled, may_expunge=True)
+                selected = self.selected
+                known = selected.view.largest_uid if selected is not None else 0
+                news = b""
+                if selected is not None and selected.wake is not None:
+                    news = selected.news(self.enabled, may_expunge=bool(self.idle_tag) or not self.is_watch_delayed)
                 if self.notifier is not None:
                     news += self.notifier()
                 if not news:
                     return
                 yield news
+                if (
+                    self.watched_items
+                    and selected is not None
+                    and selected is self.selected
+                    and selected.view.largest_uid > known
+                ):
+                    self._table.tell_new(self, self.watched_items, known + 1)
         finally:
             self._news = False
 
@@ -305,16 +373,16 @@ class ImapSession:
     # -- events that are no commands
 
     def _idle_done(self, _: IdleDone) -> Handled:
-        if self.selected is not None:
-            self.selected.wake = None
-        self.finish(self.idle_tag, "IDLE ends")
+        tag, self.idle_tag = self.idle_tag, ""
+        self.rouse()
+        self.finish(tag, "IDLE ends")
         return None
 
     def _rejected(self, event: CommandRejected) -> Handled:
         """Answered by the core already; whoever goes on like this is no client."""
         self.forget_upload()
-        if self.selected is not None:
-            self.selected.wake = None
+        self.idle_tag = ""
+        self.rouse()
         if not self.account_id:
             self.log("refused", reason=event.fault.value)
             return None

@@ -29,6 +29,7 @@ class _Place:
         self.connection = connection
         self.reader = EmbeddedReader(connection)
         self.files = BodyFiles(segments, open_segments, self.reader.is_segment_known)
+        self.in_use = threading.Lock()
 
 
 class BulkReads:
@@ -42,12 +43,11 @@ class BulkReads:
         self._here = threading.local()
         self._lock = threading.Lock()
         self._places: list[_Place] = []
-        self._deletions = 0  # files of deleted segments are closed where this is behind
 
     def run(self, unit: Callable[[Reader], T]) -> T:
         """On one of the threads."""
         place = self._place()
-        with snapshot(place.connection):
+        with place.in_use, snapshot(place.connection):
             return unit(place.reader)
 
     def submit(self, unit: Callable[[Reader], T]) -> "Future[T]":
@@ -58,12 +58,8 @@ class BulkReads:
         place: _Place | None = getattr(self._here, "place", None)
         if place is None:
             place = self._here.place = _Place(self._open_index(), self._segments, self._open_segments)
-            self._here.deletions = self._deletions
             with self._lock:
                 self._places.append(place)
-        elif self._here.deletions != self._deletions:
-            self._here.deletions = self._deletions
-            place.files.close_deleted()
         return place
 
     def files(self) -> BodyFiles | None:
@@ -72,8 +68,12 @@ class BulkReads:
         return None if place is None else place.files
 
     def close_deleted(self) -> None:
-        """Segments were deleted: each thread gives back their space before its next read."""
-        self._deletions += 1
+        """Segments were deleted: give back their space, thread by thread, when what each reads is read. It may wait."""
+        with self._lock:
+            places = tuple(self._places)
+        for place in places:
+            with place.in_use:
+                place.files.close_deleted()
 
     def close(self) -> None:
         """Wait for what runs, then release everything."""

@@ -160,6 +160,14 @@ class EmbeddedDigests:
                 known[email_id] = 1
         return True
 
+    def accounts(self) -> list[AccountId]:
+        found: list[AccountId] = []
+        first = 0
+        while (row := self._rows("SELECT min(key) FROM main.digest WHERE key >= ?", first)) and row[0][0] is not None:
+            found.append(AccountId(row[0][0] >> BITS))
+            first = _key(found[-1] + 1)
+        return found
+
     def prune(self, account_id: AccountId) -> None:
         base = _key(account_id)
         self._rows(PRUNE, base, base + (1 << BITS) - 1, account_id)

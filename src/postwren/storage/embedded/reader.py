@@ -22,7 +22,9 @@ from postwren.mailstore.model import (
     Email,
     Entry,
     Expunged,
+    Grant,
     Mailbox,
+    Property,
     ScramKeys,
 )
 from postwren.mailstore.port import UidRanges
@@ -147,6 +149,10 @@ class EmbeddedReader:
         found = self._row("SELECT min(domain), max(domain) FROM address")
         return found[0] if found is not None and found[0] == found[1] else None
 
+    def granted(self, identifier: str) -> list[Grant]:
+        sql = "SELECT * FROM grant_ WHERE identifier = ? ORDER BY account_id, mailbox_id"
+        return list(map(Grant._make, self._rows(sql, identifier)))
+
     def setting(self, name: str) -> bytes | None:
         row = self._row("SELECT value FROM setting WHERE name = ?", name)
         return None if row is None else bytes(row[0])
@@ -164,6 +170,18 @@ class EmbeddedReader:
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]:
         sql = "SELECT * FROM mailbox WHERE account_id = ? ORDER BY mailbox_id"
         return [_mailbox(row) for row in self._rows(sql, account_id)]
+
+    def grants(self, account_id: AccountId, mailbox_id: MailboxId) -> list[Grant]:
+        sql = "SELECT * FROM grant_ WHERE account_id = ? AND mailbox_id = ? ORDER BY identifier"
+        return list(map(Grant._make, self._rows(sql, account_id, mailbox_id)))
+
+    def properties(self, account_id: AccountId, mailbox_id: MailboxId, kind: str) -> list[Property]:
+        sql = "SELECT * FROM property WHERE account_id = ? AND mailbox_id = ? AND kind = ? ORDER BY name"
+        return list(map(Property._make, self._rows(sql, account_id, mailbox_id, kind)))
+
+    def property_count(self, account_id: AccountId) -> int:
+        row = self._row("SELECT count(*) FROM property WHERE account_id = ?", account_id)
+        return 0 if row is None else int(row[0])
 
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None:
         row = self._row(f"{_EMAIL} WHERE account_id = ? AND email_id = ?", account_id, email_id)

@@ -150,7 +150,32 @@ def _first_tables(connection: apsw.Connection) -> None:
     connection.execute(TABLES)
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables,)
+SHARING: Final = """
+CREATE TABLE grant_ (
+    account_id INTEGER NOT NULL,
+    mailbox_id INTEGER NOT NULL,
+    identifier TEXT NOT NULL,
+    rights TEXT NOT NULL,
+    PRIMARY KEY (account_id, mailbox_id, identifier)
+) WITHOUT ROWID;
+CREATE INDEX grant_identifier ON grant_ (identifier);
+
+CREATE TABLE property (
+    account_id INTEGER NOT NULL,
+    mailbox_id INTEGER NOT NULL,  -- 0: the account's
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (account_id, mailbox_id, kind, name)
+) WITHOUT ROWID;
+"""
+
+
+def _sharing(connection: apsw.Connection) -> None:
+    connection.execute(SHARING)
+
+
+MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -184,7 +184,7 @@ def _ids(account_id: AccountId) -> tuple[int, int]:
 
 
 def _indexable(text: SearchText) -> bytes:
-    """All texts as one that the tokenizer takes: marks, which are no UTF-8, and NUL, which ends a text for it, become line ends.
+    """All texts as one that the tokenizer takes: marks, which are no UTF-8, and NUL, where a text may end, become line ends.
     No needle that is looked up has either in it."""
     return b"\n".join(text).replace(MARK, b"\n").replace(b"\0", b"\n")
 

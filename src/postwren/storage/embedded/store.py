@@ -222,7 +222,7 @@ class EmbeddedStore:
         done = await keeper.run()
         if done.deleted:
             self._files.close_deleted()
-            self._bulk.close_deleted()
+            await self._loop.run_in_executor(self._bulk.pool, self._bulk.close_deleted)
         return done
 
     # -- outcomes: from the writer's thread to the loop's

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import apsw
 
-from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
+from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Grant, Mailbox, Property
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
@@ -21,7 +21,7 @@ from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, Mo
 
 __all__ = ["EmbeddedTransaction"]
 
-OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "account")
+OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "grant_", "property", "account")
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
@@ -179,10 +179,25 @@ class EmbeddedTransaction(EmbeddedReader):
         key = account_id, mailbox_id
         if self._row("SELECT 1 FROM entry WHERE account_id = ? AND mailbox_id = ? LIMIT 1", *key) is not None:
             raise KeyError("entries must be expunged before their mailbox")
-        self._execute("DELETE FROM mailbox WHERE account_id = ? AND mailbox_id = ?", key)
+        for table in ("mailbox", "grant_", "property"):
+            self._execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", key)  # noqa: S608 - names of ours
         gone = self._mailboxes.pop(key, None)
         if gone is not None:
             self._by_name.pop((account_id, gone.name), None)
+
+    def put_grant(self, grant: Grant) -> None:
+        self._execute("INSERT OR REPLACE INTO grant_ VALUES (?, ?, ?, ?)", grant)
+
+    def delete_grant(self, account_id: AccountId, mailbox_id: MailboxId, identifier: str) -> None:
+        sql = "DELETE FROM grant_ WHERE account_id = ? AND mailbox_id = ? AND identifier = ?"
+        self._execute(sql, (account_id, mailbox_id, identifier))
+
+    def put_property(self, row: Property) -> None:
+        self._execute("INSERT OR REPLACE INTO property VALUES (?, ?, ?, ?, ?)", row)
+
+    def delete_property(self, account_id: AccountId, mailbox_id: MailboxId, kind: str, name: str) -> None:
+        sql = "DELETE FROM property WHERE account_id = ? AND mailbox_id = ? AND kind = ? AND name = ?"
+        self._execute(sql, (account_id, mailbox_id, kind, name))
 
     # -- messages
 

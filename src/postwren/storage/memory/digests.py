@@ -41,6 +41,9 @@ class MemoryDigests:
         self._rows |= {(row.account_id, row.email_id): row for row in rows}
         return True
 
+    def accounts(self) -> list[AccountId]:
+        return sorted({account_id for account_id, _ in self._rows})
+
     def prune(self, account_id: AccountId) -> None:
         mine = [key for key in self._rows if key[0] == account_id]
         for key in mine:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from postwren.mailstore.columns import Columns, FlagColumns
-from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Mailbox
+from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Grant, Mailbox, Property
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.storage.memory.body import MemoryBody, Segments
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
@@ -23,7 +23,18 @@ V = TypeVar("V")
 class AccountTables:
     """What one account owns."""
 
-    __slots__ = ("changes", "contents", "emails", "entries", "expunged", "flagset_ids", "flagsets", "mailboxes", "names")
+    __slots__ = (
+        "changes",
+        "contents",
+        "emails",
+        "entries",
+        "expunged",
+        "flagset_ids",
+        "flagsets",
+        "mailboxes",
+        "names",
+        "properties",
+    )
 
     def __init__(self) -> None:
         self.mailboxes: dict[MailboxId, Mailbox] = {}
@@ -34,6 +45,7 @@ class AccountTables:
         self.expunged: dict[MailboxId, dict[Uid, Expunged]] = {}
         self.flagsets: dict[FlagSetId, frozenset[str]] = {FlagSetId(0): frozenset()}
         self.flagset_ids: dict[frozenset[str], FlagSetId] = {frozenset(): FlagSetId(0)}
+        self.properties: dict[tuple[MailboxId, str, str], Property] = {}  # by mailbox, kind, name
         self.changes: list[Change] = []
 
 
@@ -44,7 +56,7 @@ _NOTHING = AccountTables()
 class Tables:
     """Everything that is known."""
 
-    __slots__ = ("accounts", "addresses", "counters", "domains", "logins", "owned", "settings")
+    __slots__ = ("accounts", "addresses", "counters", "domains", "grants", "logins", "owned", "settings")
 
     def __init__(self) -> None:
         self.accounts: dict[AccountId, Account] = {}
@@ -52,6 +64,7 @@ class Tables:
         self.owned: dict[AccountId, AccountTables] = {}
         self.addresses: dict[Address, AddressRow] = {}
         self.domains: dict[str, int] = {}  # addresses in it
+        self.grants: dict[tuple[AccountId, MailboxId, str], Grant] = {}
         self.settings: dict[str, bytes] = {}
         self.counters: dict[str, int] = {"account": 1}
 
@@ -92,6 +105,9 @@ class MemoryReader:
         domains = self._tables.domains
         return next(iter(domains)) if len(domains) == 1 else None
 
+    def granted(self, identifier: str) -> list[Grant]:
+        return sorted(grant for grant in self._tables.grants.values() if grant.identifier == identifier)
+
     def setting(self, name: str) -> bytes | None:
         return self._tables.settings.get(name)
 
@@ -107,6 +123,16 @@ class MemoryReader:
 
     def mailboxes(self, account_id: AccountId) -> list[Mailbox]:
         return sorted(self._of(account_id).mailboxes.values(), key=lambda m: m.mailbox_id)
+
+    def grants(self, account_id: AccountId, mailbox_id: MailboxId) -> list[Grant]:
+        return sorted(grant for grant in self._tables.grants.values() if grant[:2] == (account_id, mailbox_id))
+
+    def properties(self, account_id: AccountId, mailbox_id: MailboxId, kind: str) -> list[Property]:
+        rows = self._of(account_id).properties
+        return [rows[key] for key in sorted(rows) if key[:2] == (mailbox_id, kind)]
+
+    def property_count(self, account_id: AccountId) -> int:
+        return len(self._of(account_id).properties)
 
     def email(self, account_id: AccountId, email_id: EmailId) -> Email | None:
         return self._of(account_id).emails.get(email_id)
@@ -272,6 +298,8 @@ class MemoryTransaction(MemoryReader):
         self._delete(self._tables.logins, account.login)
         for row in self.addresses(account_id):
             self.delete_address(row.address)
+        for grant in [grant for grant in self._tables.grants.values() if grant.account_id == account_id]:
+            self.delete_grant(*grant[:3])
         mine = self._delete(self._tables.owned, account_id)
         self._unnamed.extend(email.body for email in mine.emails.values())
 
@@ -318,6 +346,25 @@ class MemoryTransaction(MemoryReader):
         self._delete(mine.names, mine.mailboxes[mailbox_id].name)
         self._delete(mine.mailboxes, mailbox_id)
         self._delete(mine.entries, mailbox_id)
+        for grant in self.grants(account_id, mailbox_id):
+            self.delete_grant(*grant[:3])
+        for key in [key for key in mine.properties if key[0] == mailbox_id]:
+            self._delete(mine.properties, key)
+
+    def put_grant(self, grant: Grant) -> None:
+        self._put(self._tables.grants, grant[:3], grant)
+
+    def delete_grant(self, account_id: AccountId, mailbox_id: MailboxId, identifier: str) -> None:
+        if (account_id, mailbox_id, identifier) in self._tables.grants:
+            self._delete(self._tables.grants, (account_id, mailbox_id, identifier))
+
+    def put_property(self, row: Property) -> None:
+        self._put(self._tables.owned[row.account_id].properties, row[1:4], row)
+
+    def delete_property(self, account_id: AccountId, mailbox_id: MailboxId, kind: str, name: str) -> None:
+        mine = self._of(account_id)
+        if (mailbox_id, kind, name) in mine.properties:
+            self._delete(mine.properties, (mailbox_id, kind, name))
 
     def body_ref(self, body: NewBody) -> BodyRef:
         ref = self._kept.get(id(body))

@@ -16,6 +16,7 @@ from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
 from postwren.testing.contract.messages import MessageContract
 from postwren.testing.contract.recovery import RecoveryContract
+from postwren.testing.contract.sharing import SharingContract
 from postwren.testing.contract.snapshots import SnapshotContract
 from postwren.testing.contract.store import StoreContract
 
@@ -28,6 +29,7 @@ class MailstoreContract(
     ArrivalContract,
     MessageContract,
     MailboxContract,
+    SharingContract,
     RecoveryContract,
     SnapshotContract,
     DigestContract,

@@ -7,8 +7,9 @@ from postwren.mailstore.digester import Digester, Limits
 from postwren.mailstore.digests import DigestRow, row_of
 from postwren.mailstore.model import Account, BodyRef, Email
 from postwren.mailstore.neighbours import WINDOW
+from postwren.mailstore.service.accounts import remove_account
 from postwren.mailstore.service.expunge import expunge
-from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery
+from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery, prune_digests
 from postwren.message.digest import digest
 from postwren.terms import AccountId, EmailId
 from postwren.testing.contract.scene import Scene, story
@@ -128,5 +129,11 @@ class DigestContract:
         inbox = scene.mailbox(ann)
         await scene.perform(expunge(ann.account_id, inbox.mailbox_id, [(2, 2)], scene.now, only_deleted=False))
         await scene.perform(end_recovery(ann.account_id, scene.now + RECOVERY_TERM + 1))
-        await scene.store.read(lambda reader: scene.store.digests.prune(ann.account_id))
+        ben = await scene.account("ben@example.org")
+        await scene.deliver(ben, message(1))
+        await Digester(scene.store, lambda: 0.0).ensure(ben.account_id, [1])
+        assert scene.store.digests.accounts() == [ann.account_id, ben.account_id]
+        await scene.perform(remove_account(ben.account_id))
+        await prune_digests(scene.store)
+        assert scene.store.digests.accounts() == [ann.account_id]
         assert scene.store.digests.columns(ann.account_id, [1, 2, 3], ("is_reply",)) == [(False,), None, (False,)]

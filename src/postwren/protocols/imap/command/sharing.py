@@ -244,21 +244,25 @@ def _parse_entry(scanner: Scanner) -> str:
 def parse_get_metadata(scanner: Scanner) -> GetMetadata:
     """`getmetadata = "GETMETADATA" [SP getmetadata-options] SP mailbox SP entries` (RFC 5464 section 5)."""
     scanner.space()
-    depth, max_size = Depth.ZERO, None
-    if scanner.is_at(b"("):
-        for option in scanner.parenthesized(lambda: _parse_metadata_option(scanner)):
-            if isinstance(option, Depth):
-                depth = option
-            else:
-                max_size = option
-        scanner.space()
+    options = _parse_metadata_options(scanner) if scanner.is_at(b"(") else ()
     mailbox = scanner.mailbox()
     scanner.space()
+    if scanner.text[scanner.position : scanner.position + 8].upper() in (b"(MAXSIZE", b"(DEPTH 0", b"(DEPTH 1", b"(DEPTH I"):
+        options += _parse_metadata_options(scanner)  # as the examples have it (erratum 1868)
+    depth = next((option for option in options if isinstance(option, Depth)), Depth.ZERO)
+    max_size = next((option for option in options if isinstance(option, int)), None)
     if scanner.is_at(b"("):
         entries = scanner.parenthesized(lambda: _parse_entry(scanner))
     else:
         entries = (_parse_entry(scanner),)
     return GetMetadata(mailbox, entries, depth, max_size)
+
+
+def _parse_metadata_options(scanner: Scanner) -> tuple[Depth | int, ...]:
+    """`getmetadata-options = "(" getmetadata-option *(SP getmetadata-option) ")"`, and the space behind."""
+    options = scanner.parenthesized(lambda: _parse_metadata_option(scanner))
+    scanner.space()
+    return options
 
 
 def _parse_metadata_option(scanner: Scanner) -> Depth | int:

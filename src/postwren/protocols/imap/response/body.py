@@ -114,7 +114,7 @@ def body_of(tree: Tree) -> BodyStructure:
     waiting: list[tuple[int, Tree]] = [(0, tree)]
     while waiting:
         depth, node = waiting.pop()
-        if not isinstance(node, list) or not node:
+        if not isinstance(node, list):
             raise Unparsable
         first = 0
         while first < len(node) and isinstance(node[first], list):
@@ -122,6 +122,8 @@ def body_of(tree: Tree) -> BodyStructure:
         if first:
             parts.append(_multipart_of(depth, node[first:]))
             waiting += [(depth + 1, child) for child in reversed(node[:first])]
+        elif quirk.is_multipart_without_parts(node):
+            parts.append(_multipart_of(depth, node if node and node[0] is not None else node[1:]))
         else:
             part, child = _single_of(depth, node)
             parts.append(part)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from postwren.protocols.imap import quirk
 from postwren.protocols.imap.fault import Unparsable
 from postwren.protocols.imap.reader import Reader, Streamed
 from postwren.protocols.imap.response.body import BodyStructure, body_of, format_body
 from postwren.protocols.imap.response.envelope import Envelope, envelope_of, format_envelope
+from postwren.protocols.imap.response.shape import check_body, check_envelope
 from postwren.protocols.imap.value import format_date_time, format_flags, format_octets, format_string
 
 __all__ = [
@@ -189,13 +191,25 @@ def parse_fetched(reader: Reader, number: int, *, is_uidfetch: bool) -> Fetched:
 def _parse_items(reader: Reader, found: dict[str, Any]) -> None:
     reader.space()
     reader.expect(b"(")
+    depth = 0
     is_first = True
-    while not reader.skip(b")"):
+    while True:
+        if reader.skip(b")"):
+            if not depth:
+                return
+            depth -= 1
+            continue
         if not is_first or not reader.is_strict:
             reader.space()
-            if not reader.is_strict and reader.skip(b")"):
-                return
         is_first = False
+        if not reader.is_strict:
+            if reader.is_ended():
+                return  # a literal that was longer than announced took the parenthesis with it
+            if reader.skip(quirk.AROUND_ITEM):
+                depth += 1
+                continue
+            if reader.is_at(b")"):
+                continue
         match = reader.match(_NAME)
         reader.space()
         _parse_item(reader, match, found)
@@ -294,6 +308,20 @@ def _parse_preview(reader: Reader) -> str | Literal[Nil.NIL]:
     return NIL if preview is None else preview
 
 
+def _parse_envelope(reader: Reader) -> Envelope:
+    tree = reader.tree()
+    if reader.is_strict:
+        check_envelope(tree)
+    return envelope_of(tree)
+
+
+def _parse_body(reader: Reader) -> BodyStructure:
+    tree = reader.tree()
+    if reader.is_strict:
+        check_body(tree)
+    return body_of(tree)
+
+
 _WHOLE: Final = frozenset({b"RFC822", b"RFC822.HEADER", b"RFC822.TEXT"})
 _PLAIN: Final[dict[bytes, tuple[str, Callable[[Reader], Any]]]] = {
     b"UID": ("uid", Reader.number),
@@ -301,9 +329,9 @@ _PLAIN: Final[dict[bytes, tuple[str, Callable[[Reader], Any]]]] = {
     b"MODSEQ": ("modseq", _parse_modseq),
     b"INTERNALDATE": ("internaldate", Reader.date_time),
     b"RFC822.SIZE": ("size", Reader.size),
-    b"ENVELOPE": ("envelope", lambda reader: envelope_of(reader.tree())),
-    b"BODY": ("body", lambda reader: body_of(reader.tree())),
-    b"BODYSTRUCTURE": ("bodystructure", lambda reader: body_of(reader.tree())),
+    b"ENVELOPE": ("envelope", _parse_envelope),
+    b"BODY": ("body", _parse_body),
+    b"BODYSTRUCTURE": ("bodystructure", _parse_body),
     b"EMAILID": ("email_id", _parse_email_id),
     b"THREADID": ("thread_id", _parse_id),
     b"SAVEDATE": ("savedate", _parse_savedate),

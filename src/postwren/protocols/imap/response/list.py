@@ -87,6 +87,8 @@ def parse_list(reader: Reader, *, is_lsub: bool) -> ListEntry:
     attributes = reader.flag_list()
     reader.space()
     delimiter = reader.text_of(reader.nstring())
+    if reader.is_strict and delimiter == "":
+        raise Unparsable
     reader.space()
     name = _parse_name(reader)
     if reader.is_ended():
@@ -99,10 +101,15 @@ def parse_list(reader: Reader, *, is_lsub: bool) -> ListEntry:
 def _parse_name(reader: Reader) -> str:
     start = reader.position
     name = reader.mailbox()
-    if reader.is_strict or reader.is_ended() or reader.is_at(b" (") or reader.text[start : start + 1] in (b'"', b"{"):
+    if (
+        reader.is_strict
+        or reader.is_ended()
+        or quirk.LIST_EXTENDED.match(reader.text, reader.position)
+        or reader.text[start : start + 1] in (b'"', b"{")
+    ):
         return name
     reader.position = len(reader.text)
-    return quirk.mailbox_name(reader.text[start:], reader.is_utf8)
+    return quirk.mailbox_name(quirk.unquoted_name(reader.text, start), reader.is_utf8)
 
 
 def _parse_extended(reader: Reader, items: list[Tree]) -> tuple[tuple[str, ...], str | None]:

@@ -109,15 +109,17 @@ def _update(name: bytes, changes: tuple[tuple[int, Ranges], ...]) -> bytes:
 def parse_search(reader: Reader, *, is_sort: bool) -> SearchResult:
     """obsolete-search-response, sort-data, behind the word"""
     numbers = reader.numbers()
-    modseq = None
-    if not reader.is_ended():
-        reader.space()
-    if reader.skip(b"("):
-        if reader.keyword() != b"MODSEQ":
-            raise Unparsable
-        reader.space()
-        modseq = reader.number64()
-        reader.expect(b")")
+    if reader.is_ended():
+        return SearchResult(numbers, None, is_sort)
+    reader.space()
+    if reader.is_ended() and not reader.is_strict:
+        return SearchResult(numbers, None, is_sort)
+    reader.expect(b"(")
+    if reader.keyword() != b"MODSEQ":
+        raise Unparsable
+    reader.space()
+    modseq = reader.number64()
+    reader.expect(b")")
     return SearchResult(numbers, modseq, is_sort)
 
 
