@@ -45,6 +45,7 @@ from postwren.transport.link import LinkConfig, LinkStats
 from postwren.transport.listener import Listener, Place
 from postwren.transport.session import Session
 from postwren.transport.tls import ServerTls
+from postwren.transport.vigil import Vigil
 
 __all__ = ["Report", "Server", "check_store", "dev_listen", "open_store", "run_server"]
 
@@ -139,6 +140,7 @@ class Server:
             raise
         _tell_recovery(self._store.recovery)
         self._watch = Watch(time.monotonic)
+        self._vigil = Vigil(asyncio.get_running_loop().call_soon) if len(os.sched_getaffinity(0)) > 1 else None
         self._admission = Admission(_caps(config), time.monotonic)
         ports: dict[str, list[int]] = {}
         try:
@@ -242,6 +244,7 @@ class Server:
             service.is_implicit_tls,
             self._admission,
             service.refusal,
+            self._vigil,
         )
 
     def _store_failed(self, error: StoreFailed) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from postwren.mailstore.errors import BodyCorrupt, OverQuota, StoreClosed
-from postwren.mailstore.model import Change, ChangeKind
+from postwren.mailstore.model import Change, ChangeKind, Expunged
 from postwren.mailstore.port import Transaction
 from postwren.mailstore.service.accounts import set_credentials
 from postwren.mailstore.service.deliver import Target, deliver
@@ -46,6 +46,38 @@ class StoreContract:
         body.discard()
         assert dump(scene.reader, ann.account_id) == before
         assert scene.reader.setting("name") is None
+
+    @story
+    async def test_entries_are_buried_in_one_step_and_come_back_with_a_unit_that_fails(self, scene: Scene) -> None:
+        ann = await scene.account()
+        for number in range(1, 7):
+            await scene.deliver(ann, b"%d" % number * number)
+        inbox = scene.mailbox(ann)
+        await scene.add_flags(inbox, 2, "\\Seen")
+        before, entries = dump(scene.reader, ann.account_id), scene.entries(ann)
+        told: list[Any] = []
+
+        def unit(tx: Transaction) -> None:
+            told.clear()  # it may run twice
+            key = ann.account_id, inbox.mailbox_id
+            gone = tx.bury_entries(*key, [(1, 2), (4, 4), (6, 900)], ModSeq(77), 5, recoverable=True)
+            told.extend((gone, [entry.uid for entry in tx.entries(*key)], tx.expunged(*key), tx.expunged_since(*key, ModSeq(76))))
+            told.append(tx.bury_entries(*key, [(1, 2), (5, 5)], ModSeq(78), 5, recoverable=False))
+            told.extend(([row.uid for row in tx.expunged(*key)], tx.expunged_since(*key, ModSeq(77))))
+            raise OverQuota(1, 2)
+
+        with pytest.raises(OverQuota):
+            await scene.perform(unit)
+        buried = [entry for entry in entries if entry.uid in (1, 2, 4, 6)]
+        assert told[0] == [(entry.uid, entry.flagset_id, entry.size) for entry in buried]
+        assert told[1] == [3, 5]
+        assert told[2] == [
+            Expunged(*e[:3], ModSeq(77), 5, e.email_id, e.flagset_id, e.internaldate, e.savedate, e.size, e.uidl) for e in buried
+        ]
+        assert told[3] == [1, 2, 4, 6]
+        assert told[4] == [(5, 0, 5)]
+        assert told[5:] == [[1, 2, 4, 6], [5]]  # what was not recoverable is told to QRESYNC, and to nobody else
+        assert dump(scene.reader, ann.account_id) == before
 
     @story
     async def test_a_refusal_does_not_undo_its_neighbours_in_the_group(self, scene: Scene) -> None:
