@@ -58,9 +58,12 @@ REMEMBER_EVERY = 60.0
 DEV_PORTS = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95}  # the last two digits of the standard ports
 
 
-async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None) -> EmbeddedStore:
-    """The store in the data folder, made when it is missing."""
-    return EmbeddedStore(data, settings=Settings(reserve=config.storage.reserve), on_failure=on_failure)
+async def open_store(
+    data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None, *, only_reads: bool = False
+) -> EmbeddedStore:
+    """The store in the data folder, made when it is missing; who `only_reads` gets in on a full volume too."""
+    settings = Settings(reserve=config.storage.reserve)
+    return EmbeddedStore(data, settings=settings, on_failure=on_failure, only_reads=only_reads)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ async def check_store(data: Path, config: Config, is_repair: bool, progress: Cal
 
 
 async def _checked(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
-    store = await open_store(data, config)
+    store = await open_store(data, config, only_reads=not is_repair)
     try:
         repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair else []
         faults = await store.read(lambda reader: [(wrong.rule, str(wrong)) for wrong in check(reader)])
