@@ -140,5 +140,5 @@ class Postwren:
             return subprocess.Popen(self._command(*words), stdout=log, stderr=log, env=self._environment)
 
     def _command(self, *words: str) -> list[str]:
-        verb = [words[0], words[1]] if words[0] == "account" else [words[0]]
+        verb = [words[0], words[1]] if words[0] in ("account", "address") else [words[0]]
         return [sys.executable, "-m", "postwren", *verb, "--data", str(self.data), *words[len(verb) :]]

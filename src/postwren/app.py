@@ -51,6 +51,7 @@ from postwren.transport.link import LinkConfig, LinkStats
 from postwren.transport.listener import Listener, Place
 from postwren.transport.session import Session
 from postwren.transport.tls import ServerTls
+from postwren.transport.vigil import Vigil
 
 __all__ = ["Report", "Server", "check_store", "dev_listen", "open_store", "run_server"]
 
@@ -71,9 +72,12 @@ DEV_PORTS = {
 }  # the last two digits of the standard ports
 
 
-async def open_store(data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None) -> EmbeddedStore:
-    """The store in the data folder, made when it is missing."""
-    return EmbeddedStore(data, settings=Settings(reserve=config.storage.reserve), on_failure=on_failure)
+async def open_store(
+    data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None, *, only_reads: bool = False
+) -> EmbeddedStore:
+    """The store in the data folder, made when it is missing; who `only_reads` gets in on a full volume too."""
+    settings = Settings(reserve=config.storage.reserve)
+    return EmbeddedStore(data, settings=settings, on_failure=on_failure, only_reads=only_reads)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ async def check_store(data: Path, config: Config, is_repair: bool, progress: Cal
 
 
 async def _checked(data: Path, config: Config, is_repair: bool, progress: Callable[[str], None]) -> Report:
-    store = await open_store(data, config)
+    store = await open_store(data, config, only_reads=not is_repair)
     try:
         repaired = [(found.rule, found.detail) for found in repair(data)] if is_repair else []
         faults = await store.read(lambda reader: [(wrong.rule, str(wrong)) for wrong in check(reader)])
@@ -153,6 +157,7 @@ class Server:
             raise
         _tell_recovery(self._store.recovery)
         self._watch = Watch(time.monotonic)
+        self._vigil = Vigil(asyncio.get_running_loop().call_soon) if len(os.sched_getaffinity(0)) > 1 else None
         self._admission = Admission(_caps(config), time.monotonic)
         ports: dict[str, list[int]] = {}
         try:
@@ -286,6 +291,7 @@ class Server:
             service.is_implicit_tls,
             self._admission,
             service.refusal,
+            self._vigil,
         )
 
     def _store_failed(self, error: StoreFailed) -> None:

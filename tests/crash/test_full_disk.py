@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from bench.lab.mail import Pop3, Refused, Sender, original
 from bench.lab.postwren import Postwren
+from bench.lab.process import Unavailable
 
 pytestmark = pytest.mark.real
 
@@ -87,6 +88,27 @@ def test_deletion_works_on_a_full_disk_or_says_that_it_did_not(start: Start) -> 
     assert is_all_there(server, left)
 
 
+@pytest.mark.parametrize("is_running", [True, False], ids=["beside the server", "alone"])
+def test_commands_that_read_need_no_space(start: Start, tmp_path: Path, is_running: bool) -> None:
+    server = start(0)
+    filler = fill(server.data, leave=3_000_000)
+    accepted, _ = deliver_until_refused(server.lmtp, b"LHLO")
+    if not is_running:
+        server.stop()
+    fill(server.data, leave=0, name="rest")
+    assert LOGIN in server.run("account", "list")
+    assert LOGIN in server.run("address", "list")
+    assert f"{len(accepted)} messages read" in server.run("check")
+    assert f"{len(accepted)} messages in" in server.run("export", LOGIN, str(tmp_path / "exported"))
+    assert len(list((tmp_path / "exported/cur").iterdir())) == len(accepted)
+    if not is_running:
+        with pytest.raises(Unavailable, match="no space left"):
+            server.run("account", "remove", LOGIN, "--yes")
+        filler.unlink()
+        server.start()
+    assert is_all_there(server, accepted)
+
+
 def deliver_until_refused(port: int, hello: bytes) -> tuple[list[bytes], list[bytes]]:
     """What was acknowledged, and the first refusals, of which small ones follow the first."""
     accepted: list[bytes] = []
@@ -124,10 +146,12 @@ def message(number: int, size: int = 4000) -> bytes:
     return head + (b"%075d\r\n" % number) * (size // 77)
 
 
-def fill(folder: Path, leave: int) -> Path:
+def fill(folder: Path, leave: int, name: str = "filler") -> Path:
     """A file beside the data that leaves so many octets free."""
     status = os.statvfs(folder)
-    path = folder / "filler"
+    size = status.f_bavail * status.f_frsize - leave
+    path = folder / name
     with path.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - leave)
+        if size > 0:
+            os.posix_fallocate(file.fileno(), 0, size)
     return path

@@ -84,7 +84,7 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
         for row in rows if not as_json else ():
             print(f"{row['login']}\t{row['messages']} messages\t{row['octets']:,} octets")
 
-    with_store(data, config, work)
+    with_store(data, config, work, only_reads=True)
 
 
 @app.command("password")

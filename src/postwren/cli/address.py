@@ -42,7 +42,7 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
         for address, login in rows if not as_json else ():
             print(f"{address}\t{login}")
 
-    with_store(data, config, work)
+    with_store(data, config, work, only_reads=True)
 
 
 @app.command("remove")

@@ -72,14 +72,16 @@ def _refuse_to_spoil(folder: Path) -> None:
         fail(f"{folder} belongs to {name}: run this as that user (sudo -u {name} ...)")
 
 
-def with_store(data: Path | None, config: Path | None, work: Callable[[Store, Place], Awaitable[T]]) -> T:
-    """Run `work` with the store opened, beside a running server or alone."""
+def with_store(
+    data: Path | None, config: Path | None, work: Callable[[Store, Place], Awaitable[T]], *, only_reads: bool = False
+) -> T:
+    """Run `work` with the store opened, beside a running server or alone; one that `only_reads` runs on a full volume too."""
     place = Place.find(data, config)
 
     async def run() -> T:
         # asyncio's own handler only cancels, which a command that reads its standard input would not notice
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        async with _opened(place) as store:
+        async with _opened(place, only_reads) as store:
             return await work(store, place)
 
     try:
@@ -89,8 +91,8 @@ def with_store(data: Path | None, config: Path | None, work: Callable[[Store, Pl
 
 
 @asynccontextmanager
-async def _opened(place: Place) -> Any:
-    store = await open_store(place.data, place.config)
+async def _opened(place: Place, only_reads: bool) -> Any:
+    store = await open_store(place.data, place.config, only_reads=only_reads)
     try:
         yield store
     finally:

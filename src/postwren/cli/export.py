@@ -54,7 +54,7 @@ def export(
         if damaged:
             fail(f"{len(damaged)} damaged messages are not there ({', '.join(damaged)}); run `postwren check`")
 
-    with_store(data, config, work)
+    with_store(data, config, work, only_reads=True)
 
 
 def _chosen(store: Store, account: Account, name: str | None) -> list[Mailbox]:

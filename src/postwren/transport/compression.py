@@ -1,6 +1,7 @@
 """DEFLATE on a link, both ways (RFC 4978, RFC 1951): between TLS and the core.
 
-What must stay true (A-48): at most `PIECE` octets are inflated at a time, the rest waits as it came and counts as held; who sends what
+What must stay true (A-48): at most `PIECE` octets are inflated at a time, the rest waits as it came and counts as held; who
+sends what
 inflates more than `RATIO`-fold over a `WINDOW` of octets is dropped.
 """
 

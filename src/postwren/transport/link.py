@@ -27,6 +27,7 @@ from postwren.transport.limit import Admission
 from postwren.transport.outflow import BodyFailed, Outflow
 from postwren.transport.session import SUSPENDED, Handled, Peer, Session, TlsInfo
 from postwren.transport.tls import TlsChannel, TlsFault, TlsSide
+from postwren.transport.vigil import Vigil
 from postwren.wire.core import NEED_DATA, Core, Waiting
 
 __all__ = ["HELD_CAP", "HIGH_WATER", "LINGER", "LINGER_OCTETS", "Link", "LinkConfig", "LinkStats"]
@@ -66,6 +67,7 @@ class LinkConfig:
     is_implicit_tls: bool = False
     admission: Admission | None = None
     refusal: bytes = b""
+    vigil: Vigil | None = None
     begun: "Callable[[Link], None] | None" = None  # called for every link that was admitted
     lost: "Callable[[Link], None] | None" = None  # and once at its end
 
@@ -158,7 +160,7 @@ class Link(asyncio.Protocol):
             return
         if not self._waits or self._task is not None:
             raise RuntimeError("resume() of a session that does not wait")
-        self._waits = False
+        self._wait_is_over()
         self._pump()
 
     def close(self) -> None:
@@ -238,7 +240,12 @@ class Link(asyncio.Protocol):
                 self._held.append(data)
             self._held_size += len(data)
         if self._session is not None:
+            vigil = self._config.vigil
+            if vigil is not None:
+                vigil.heard()
             self._pump()
+            if vigil is not None:
+                vigil.answered()
 
     def eof_received(self) -> bool:
         if self._eof is False:
@@ -259,6 +266,8 @@ class Link(asyncio.Protocol):
         if self._is_lost:  # refused, or told already
             return
         self._is_lost = True
+        if self._waits and self._task is None:  # nobody resumes it any more
+            self._wait_is_over()
         config = self._config
         config.watch.discard(self)
         config.stats.closed += 1
@@ -352,8 +361,15 @@ class Link(asyncio.Protocol):
 
     def _wait_for(self, handled: Any) -> None:
         self._waits = True
+        if self._config.vigil is not None:
+            self._config.vigil.waiting += 1
         if handled is not SUSPENDED:
             self._task = self._loop.create_task(self._run(handled))
+
+    def _wait_is_over(self) -> None:
+        self._waits = False
+        if self._config.vigil is not None:
+            self._config.vigil.waiting -= 1
 
     async def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -361,7 +377,7 @@ class Link(asyncio.Protocol):
         except Exception as error:
             self._fail(error)
         self._task = None
-        self._waits = False
+        self._wait_is_over()
         self._pump()
 
     def _fail(self, error: Exception) -> None:

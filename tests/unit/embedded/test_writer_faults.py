@@ -13,6 +13,7 @@ from tests.crash.faults import Fault, FaultyVolume, sqlite_files
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
 
 from postwren.mailstore.errors import StoreFailed, StoreFull
+from postwren.mailstore.invariant import check
 from postwren.mailstore.port import Unit
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.volume import Volume
@@ -144,3 +145,23 @@ def test_a_segment_that_the_full_index_cannot_record_leaves_neither_file_nor_des
 
     with sqlite_files(fault) as vfs:
         run(fail, tmp_path, vfs=vfs, settings=replace(SMALL, idle_seconds=60.0))
+
+
+def test_who_only_reads_gets_in_where_nothing_can_be_written(tmp_path: Path) -> None:
+    async def fill(store: EmbeddedStore) -> None:
+        await put(store, message(1))
+
+    async def read(store: EmbeddedStore) -> None:
+        assert contents(store) == [message(1)]
+        assert await store.read(lambda reader: list(check(reader, store.body_pieces))) == []
+        with pytest.raises(StoreFull):
+            await put(store, message(2))
+
+    run(fill, tmp_path)
+    fault = Fault("write", 1, errno.ENOSPC, lasts=True)
+    fault.is_armed = True
+    with sqlite_files(fault) as vfs:
+        with pytest.raises(StoreFull):
+            run(read, tmp_path, vfs=vfs)
+        run(read, tmp_path, vfs=vfs, only_reads=True)
+    run(fill, tmp_path, only_reads=True)  # where there is space it is a store like any other

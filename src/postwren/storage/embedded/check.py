@@ -15,7 +15,7 @@ import apsw
 
 from postwren.mailstore.model import BodyRef
 from postwren.storage.embedded.counters import recount_all
-from postwren.storage.embedded.index import connect, immediate, rows, snapshot, value
+from postwren.storage.embedded.index import connect, immediate, reading_vfs, rows, snapshot, value
 from postwren.storage.embedded.record import HEADER_SIZE
 from postwren.storage.embedded.recovery import is_whole
 from postwren.storage.embedded.segment import RETIRED, content_end, segment_path
@@ -44,7 +44,8 @@ class DiskCheck:
         self.orphan_files = 0
 
     def run(self) -> Iterator[Finding]:
-        connection = connect(self._directory / "index.db", LOCK_SECONDS)
+        path = self._directory / "index.db"
+        connection = connect(path, LOCK_SECONDS, reading_vfs(path, LOCK_SECONDS))
         try:
             with snapshot(connection):
                 for (text,) in rows(connection, "PRAGMA integrity_check"):

@@ -23,6 +23,7 @@ __all__ = [
     "create",
     "immediate",
     "opening_refusal",
+    "reading_vfs",
     "refusal_of",
     "roll_back",
     "rows",
@@ -65,13 +66,29 @@ def connect(path: Path, lock_seconds: float, vfs: str | None = None) -> apsw.Con
     """A connection for one thread."""
     create(path)
     connection = apsw.Connection(str(path), vfs=vfs, statementcachesize=200)
-    connection.set_busy_timeout(int(lock_seconds * 1000))
-    connection.execute(f"PRAGMA page_size = {PAGE}")
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.wal_autocheckpoint(0)
+    try:
+        connection.set_busy_timeout(int(lock_seconds * 1000))
+        connection.execute(f"PRAGMA page_size = {PAGE}")
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.wal_autocheckpoint(0)
+    except BaseException:
+        connection.close()  # one that stays half open would share its shared memory with the next
+        raise
     return connection
+
+
+def reading_vfs(path: Path, lock_seconds: float, vfs: str | None = None) -> str | None:
+    """The VFS for one who only reads, be the volume full: where the index's shared memory does not fit on it, one that keeps it
+    in this process (and keeps other processes out meanwhile)."""
+    try:
+        connect(path, lock_seconds, vfs).close()
+    except (apsw.FullError, apsw.IOError) as error:
+        if not isinstance(refusal_of(error), StoreFull):
+            raise
+        return "unix-excl"
+    return vfs
 
 
 def create(path: Path) -> None:

@@ -13,7 +13,7 @@ import apsw
 from postwren.mailstore.errors import StoreUnusable
 from postwren.storage.embedded.index import immediate, value
 
-__all__ = ["APPLICATION_ID", "VERSION", "SchemaTooNew", "migrate"]
+__all__ = ["APPLICATION_ID", "VERSION", "SchemaTooNew", "is_current", "migrate"]
 
 APPLICATION_ID: Final = 0x50777265  # "Pwre"
 
@@ -190,6 +190,11 @@ def migrate(connection: apsw.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {found + 1}")
     if found > VERSION:
         raise SchemaTooNew(found)
+
+
+def is_current(connection: apsw.Connection) -> bool:
+    """Whether there is nothing to migrate."""
+    return _version(connection) == VERSION
 
 
 def _version(connection: apsw.Connection) -> int:

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from postwren.mailstore.digests import Digests
-from postwren.mailstore.errors import StoreClosed, StoreFailed
+from postwren.mailstore.errors import StoreClosed, StoreFailed, StoreFull
 from postwren.mailstore.model import BodyRef, Change
 from postwren.mailstore.port import NewBody, Reader, Unit, WriteDone
 from postwren.message.octets import Octets
@@ -31,10 +31,10 @@ from postwren.storage.embedded.bulk import BulkReads
 from postwren.storage.embedded.derived import EmbeddedDigests
 from postwren.storage.embedded.feed import Feed, FeedSubscription
 from postwren.storage.embedded.housekeeping import Housekeeper, Housekeeping
-from postwren.storage.embedded.index import connect, opening_refusal
+from postwren.storage.embedded.index import FAULTS, connect, opening_refusal, reading_vfs, refusal_of
 from postwren.storage.embedded.reader import EmbeddedReader
-from postwren.storage.embedded.recovery import recover, sweep_spool
-from postwren.storage.embedded.schema import migrate
+from postwren.storage.embedded.recovery import Recovery, recover, sweep_spool
+from postwren.storage.embedded.schema import is_current, migrate
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.volume import Volume
@@ -50,7 +50,8 @@ SYNC_THREADS: Final = 2
 class EmbeddedStore:
     """A `Store` in a folder. Opening it takes milliseconds and blocks; it belongs to the running loop from then on.
 
-    `on_failure` is called once, on the loop's thread, when a sync failed: the process should end."""
+    `on_failure` is called once, on the loop's thread, when a sync failed: the process should end. Who `only_reads` is let in on
+    a full volume too: nothing is recovered then, and every write is refused."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class EmbeddedStore:
         *,
         settings: Settings | None = None,
         on_failure: Callable[[StoreFailed], None] | None = None,
+        only_reads: bool = False,
         volume: Volume | None = None,
         vfs: str | None = None,
     ) -> None:
@@ -69,11 +71,11 @@ class EmbeddedStore:
         self._spool = directory / "spool"
         self._on_failure = on_failure
         self._vfs = vfs
-        self._is_closed = False
+        self._is_closed = self._is_full = False
         try:
             for folder in (directory, self._segments, self._spool):
                 _make_directory(volume, folder)
-            self._open_index()
+            self._open_index(only_reads)
         except (apsw.Error, OSError) as error:
             raise opening_refusal(self._index_path, error) from error
         self._feed = Feed(loop, self._changes_above)
@@ -83,12 +85,28 @@ class EmbeddedStore:
         self._syncing: dict[Item, Future[None]] = {}
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
         self._bulk = BulkReads(self._connect, self._segments, settings.open_segments)
-        self._digests = EmbeddedDigests(directory, vfs)
+        self._digests = EmbeddedDigests(directory, self._vfs)
         self._look_timer: asyncio.TimerHandle | None = None
         self._is_catching_up = False
         self._writer.start()
 
-    def _open_index(self) -> None:
+    def _open_index(self, only_reads: bool) -> None:
+        try:
+            connection, segment = self._recovered()
+        except FAULTS as error:
+            if not (only_reads and isinstance(refusal_of(error), StoreFull)):
+                raise
+            connection, segment = self._unrecovered(error)
+            self._is_full = True
+        settings = self._settings
+        self._connection = self._connect()
+        self._reader = EmbeddedReader(self._connection)
+        self._writer = Writer(
+            connection, segment, self._volume, self._directory, settings, self._group_finished, self._others_wrote
+        )
+
+    def _recovered(self) -> tuple[apsw.Connection, OwnSegment]:
+        """The writer's connection and segment, when everything was put in order."""
         settings, path = self._settings, self._index_path
         is_new = not path.exists()
         connection = connect(path, settings.lock_seconds, self._vfs)
@@ -103,11 +121,18 @@ class EmbeddedStore:
             connection.close()
             raise
         self.recovery.swept = sweep_spool(self._volume, self._spool)
-        self._connection = self._connect()
-        self._reader = EmbeddedReader(self._connection)
-        self._writer = Writer(
-            connection, segment, self._volume, self._directory, settings, self._group_finished, self._others_wrote
-        )
+        return connection, segment
+
+    def _unrecovered(self, error: Exception) -> tuple[apsw.Connection, OwnSegment]:
+        """The same on a volume without space, as it is: what a crash left in doubt is told by its checksum when it is read."""
+        settings, path = self._settings, self._index_path
+        self._vfs = reading_vfs(path, settings.lock_seconds, self._vfs)
+        connection = connect(path, settings.lock_seconds, self._vfs)
+        if not is_current(connection):
+            connection.close()
+            raise error
+        self.recovery = Recovery()
+        return connection, OwnSegment(self._volume, self._segments, connection, settings.segment_size, settings.fill_step)
 
     def _connect(self) -> apsw.Connection:
         return connect(self._index_path, self._settings.lock_seconds, self._vfs)
@@ -155,8 +180,8 @@ class EmbeddedStore:
 
     def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
         item = Item(unit, bodies, done)
-        if self._is_closed:
-            item.error = StoreClosed()
+        if self._is_closed or self._is_full:
+            item.error = StoreClosed() if self._is_closed else StoreFull("there was no space when the store was opened")
             self._loop.call_soon(self._announce, item)
             return
         if any(isinstance(body, SpooledBody) for body in bodies):
