@@ -1,4 +1,4 @@
-"""DEFLATE on a link (RFC 4978; A-48)."""
+"""DEFLATE (RFC 1951) on a link (RFC 4978; A-48)."""
 
 import asyncio
 import random
