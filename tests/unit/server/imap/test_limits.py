@@ -114,3 +114,17 @@ def test_a46_what_an_idle_client_does_not_read_is_told_as_one() -> None:
         world.end()
 
     asyncio.run(work())
+
+
+def test_a48_compression_is_had_where_it_is_switched_on() -> None:
+    async def work() -> None:
+        for is_compressing in (False, True):
+            world, link = await stage(ImapSettings(is_compressing=is_compressing))
+            assert (b"COMPRESS=DEFLATE" in await say(link, b"a CAPABILITY")) is is_compressing
+            assert (b"a OK" in await say(link, b"a COMPRESS DEFLATE")) is is_compressing
+            assert link.is_compressed is is_compressing
+            if is_compressing:
+                assert b"a NO [COMPRESSIONACTIVE]" in await say(link, b"a COMPRESS DEFLATE")
+            world.end()
+
+    asyncio.run(work())
