@@ -1,9 +1,10 @@
-"""Whatever a client sends, in whatever cut, the IMAP core never raises, keeps no more than its limits, answers each command once, and says
-the same in every cut; a command that was read is read again from what our client would write, and a mailbox name has one form.
+"""Whatever a client sends, in whatever cut, the IMAP core never raises, keeps no more than its limits, and says the same in every
+cut; a command that was read is read again from what our client would write, and a mailbox name has one form.
 
 The first octet chooses the state and the cut; the rest is what the client sends.
 """
 
+import contextlib
 from typing import Any
 
 from tests.unit.imap.imap_world import core_in, events, output
@@ -19,7 +20,8 @@ from postwren.protocols.imap.writer import WAIT, Literals, MessageBody
 
 SEEDS: list[bytes] = [
     b"\x00a LOGIN {3+}\r\nann {2}\r\nxy\r\nb AUTHENTICATE PLAIN\r\nAGEAYg==\r\nc STARTTLS\r\n",
-    b'\x01a APPEND {1+}\r\nx (\\Seen) "01-Jan-2024 00:00:00 +0000" {3+}\r\none CATENATE (URL /u TEXT ~{2+}\r\nab)\r\nb IDLE\r\nDONE\r\n',
+    b'\x01a APPEND {1+}\r\nx (\\Seen) "01-Jan-2024 00:00:00 +0000" {3+}\r\none CATENATE (URL /u TEXT ~{2+}\r\nab)\r\n',
+    b"\x01b IDLE\r\nDONE\r\nc IDLE\r\nd NOOP {3+}\r\nabc\r\n",
     b"\x03a UID REPLACE 7 x UTF8 (~{2+}\r\nab)\r\nb ODD {3+}\r\nabc {1+}\r\nx\r\nc SELECT &AOk-&AGE-\r\n",
     *(b"\x01a " + line + b"\r\nb NOOP\r\n" for line, _ in READ),
 ]
@@ -51,7 +53,5 @@ def target(data: bytes) -> None:
             )
             assert [e for e in play(state, again, None, is_utf8=is_utf8)[0] if isinstance(e, CommandReceived)] == [event], again
     for name in sent.split(b" ")[:20]:
-        try:
+        with contextlib.suppress(Unparsable):
             assert encode(decode(name, is_utf8=False), is_utf8=False) == name
-        except Unparsable:
-            pass
