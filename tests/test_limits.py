@@ -55,6 +55,7 @@ ROOT: Final = Path(__file__).parent.parent
 HERE: Final = "tests/test_limits.py"
 HEADER, PART = "tests/unit/message/test_header.py", "tests/unit/message/test_part.py"
 POP3 = "tests/unit/pop3/test_pop3_limits.py"
+IMAP = "tests/unit/imap/test_imap_limits.py"
 LINK, DOOR = "tests/unit/transport/test_link.py", "tests/unit/transport/test_limit.py"
 THROTTLE, LOGIN = "tests/unit/server/login/test_throttle.py", "tests/unit/server/login/test_authenticator.py"
 DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded/test_space.py"
@@ -90,6 +91,19 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "message.limits.Limits.subject": ("tests/unit/message/test_subject.py", "test_a_base_subject_ends_at_the_cap"),
     "message.limits.Limits.preview": (HERE, "test_a_preview_ends_at_its_limits"),
     "message.limits.Limits.preview_input": (HERE, "test_a_preview_ends_at_its_limits"),
+    "protocols.imap.limits.Limits.login_line": (IMAP, "test_a42_a_line_before_login_has_its_limit"),
+    "protocols.imap.limits.Limits.login_literal": (IMAP, "test_a40_a_literal_before_login_has_512_octets_and_not_one_more"),
+    "protocols.imap.limits.Limits.login_literals": (IMAP, "test_a40_a_command_before_login_has_four_literals_and_not_one_more"),
+    "protocols.imap.limits.Limits.line": (IMAP, "test_a42_a_line_after_login_has_its_limit"),
+    "protocols.imap.limits.Limits.literal": (IMAP, "test_a40_a_literal_after_login_has_its_limit"),
+    "protocols.imap.limits.Limits.literals": (IMAP, "test_a40_a_command_after_login_has_so_many_literals"),
+    "protocols.imap.limits.Limits.command": (IMAP, "test_a40_a_command_has_so_many_octets_in_all"),
+    "protocols.imap.limits.Limits.discard": (IMAP, "test_a40_so_much_beyond_the_limit_is_thrown_away"),
+    "protocols.imap.limits.Limits.discard_message": (IMAP, "test_a_refused_message_is_thrown_away_to_its_limit"),
+    "protocols.imap.limits.Limits.tag": (IMAP, "test_a42_a_tag_has_its_limit"),
+    "protocols.imap.limits.Limits.depth": (IMAP, "test_a41_a_key_is_so_deep"),
+    "protocols.imap.limits.Limits.items": (IMAP, "test_a41_lists_have_so_many_items"),
+    "protocols.imap.limits.Limits.bad_commands": (IMAP, "test_a06_three_bad_commands_before_login_and_not_one_more"),
     "protocols.pop3.limits.Limits.command_line": (POP3, "test_a_command_has_512_octets_and_not_one_more"),
     "protocols.pop3.limits.Limits.auth_line": (POP3, "test_an_auth_line_has_12288_octets_and_not_one_more"),
     "protocols.pop3.limits.Limits.bad_commands": (POP3, "test_a06_three_bad_commands_and_not_one_more"),

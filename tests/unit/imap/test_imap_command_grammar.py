@@ -226,6 +226,7 @@ READ: list[tuple[bytes, Command]] = [
         b'GETMETADATA (MAXSIZE 1024 DEPTH Infinity) "x" (/shared/a /private/b)',
         GetMetadata("x", ("/shared/a", "/private/b"), Depth.INFINITY, 1024),
     ),
+    (b"GETMETADATA x (DEPTH 1) /a", GetMetadata("x", ("/a",), Depth.ONE)),  # as the examples of RFC 5464 have it
     (b"SETMETADATA x (/private/a NIL)", SetMetadata("x", (("/private/a", None),))),
     (b'SETMETADATA x (/private/a "NIL" /b ~{2+}\r\n\x00\xff)', SetMetadata("x", (("/private/a", b"NIL"), ("/b", b"\0\xff")))),
     # NOTIFY, URLs, REPLACE
@@ -409,7 +410,7 @@ REFUSED = [
     b"GETMETADATA x a",
     b"GETMETADATA x /a*",
     b"GETMETADATA (DEPTH 2) x /a",
-    b"GETMETADATA x (DEPTH 1) /a",
+    b"GETMETADATA x (DEPTH 2) /a",
     b"SETMETADATA x ()",
     b"SETMETADATA x (/a)",
     b"SETMETADATA x (/a atom)",

@@ -116,7 +116,7 @@ def _format_program(writer: Writer, charset: str | None, key: SearchKey) -> None
         writer.put(b"CHARSET ")
         writer.text(charset)
         writer.put(b" ")
-    format_keys(writer, key)
+    format_keys(writer, key, charset)
 
 
 def parse_sort(scanner: Scanner, *, is_uid: bool = False) -> Sort:
@@ -151,7 +151,7 @@ def format_sort(writer: Writer, command: Sort) -> None:
     writer.put(b" ")
     writer.text(command.charset)
     writer.put(b" ")
-    format_keys(writer, command.key)
+    format_keys(writer, command.key, command.charset)
 
 
 def parse_thread(scanner: Scanner, *, is_uid: bool = False) -> Thread:
@@ -170,7 +170,7 @@ def format_thread(writer: Writer, command: Thread) -> None:
     writer.put(b" ")
     writer.text(command.charset)
     writer.put(b" ")
-    format_keys(writer, command.key)
+    format_keys(writer, command.key, command.charset)
 
 
 def parse_esearch(scanner: Scanner) -> Esearch:

@@ -225,8 +225,10 @@ def _decoder(charset: str) -> Decode:
     return decode
 
 
-def format_keys(writer: Writer, key: SearchKey) -> None:
-    """The inverse of `parse_keys`: the keys of an outermost And stand without parentheses."""
+def format_keys(writer: Writer, key: SearchKey, charset: str | None) -> None:
+    """The inverse of `parse_keys`: the keys of an outermost And stand without parentheses, texts in the charset.
+    LocalProtocolError for a text that it has no octets for."""
+    codec = "utf-8" if charset is None else _CODECS.get(charset, "latin-1")
     if isinstance(key, And) and len(key.keys) > 1:
         rest: list[SearchKey | bytes] = _interleave(key.keys)
     else:
@@ -246,7 +248,7 @@ def format_keys(writer: Writer, key: SearchKey) -> None:
             case And((inner,)):
                 rest.append(inner)
             case leaf:
-                _format_leaf(writer, leaf)
+                _format_leaf(writer, leaf, codec)
 
 
 def _interleave(keys: tuple[SearchKey, ...]) -> list[SearchKey | bytes]:
@@ -257,7 +259,7 @@ def _interleave(keys: tuple[SearchKey, ...]) -> list[SearchKey | bytes]:
     return parts[:-1]
 
 
-def _format_leaf(writer: Writer, key: SearchKey) -> None:
+def _format_leaf(writer: Writer, key: SearchKey, codec: str) -> None:
     for octets in _leaf_octets(key):
         writer.put(octets)
     match key:
@@ -269,11 +271,18 @@ def _format_leaf(writer: Writer, key: SearchKey) -> None:
             if field.upper().encode() not in _ADDRESS_FIELDS:
                 writer.text(field)
                 writer.put(b" ")
-            writer.text(text)
+            writer.astring(_encode(text, codec))
         case TextKey(_, text):
-            writer.text(text)
+            writer.astring(_encode(text, codec))
         case EmailIdKey(name) | ThreadIdKey(name) | FilterKey(name):
             writer.word(name)
+
+
+def _encode(text: str, codec: str) -> bytes:
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("a text that the charset cannot say") from error
 
 
 def _leaf_octets(key: SearchKey) -> Iterator[bytes]:
