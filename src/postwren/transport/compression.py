@@ -53,6 +53,13 @@ class Compression:
             self._came, self._inflated = self.waiting, 0
         return octets
 
+    def next_octets(self, data: bytes) -> bytes:
+        """As `inflate`, and b"" only where nothing is left. Raises InflationFault."""
+        octets = self.inflate(data) if data else b""
+        while not octets and self.waiting:
+            octets = self.inflate(b"")
+        return octets
+
     def deflate(self, data: bytes) -> bytes:
         """Octets for the wire, up to the last of `data`."""
         return self._deflater.compress(data) + self._deflater.flush(zlib.Z_SYNC_FLUSH)

@@ -16,7 +16,6 @@ What must stay true:
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -25,7 +24,9 @@ from postwren.transport.compression import Compression, InflationFault
 from postwren.transport.deadline import Pace, Patience, Watch
 from postwren.transport.limit import Admission
 from postwren.transport.outflow import BodyFailed, Outflow
+from postwren.transport.peer import peer_of
 from postwren.transport.session import SUSPENDED, Handled, Peer, Session, TlsInfo
+from postwren.transport.stats import LinkStats
 from postwren.transport.tls import TlsChannel, TlsFault, TlsSide
 from postwren.transport.vigil import Vigil
 from postwren.wire.core import NEED_DATA, Core, Waiting
@@ -40,20 +41,6 @@ EVENTS_AT_ONCE: Final = 1024  # then other links get their turn
 LINGER: Final = 3.0
 """Seconds that a peer has to hang up after our last word, and the octets it may still send."""
 LINGER_OCTETS: Final = 1 << 20
-
-
-@dataclass(slots=True)
-class LinkStats:
-    """Counts of all links of a server. `bugs` is zero or something is wrong with us."""
-
-    opened: int = 0
-    closed: int = 0
-    refused: int = 0
-    handshakes_failed: int = 0
-    timed_out: int = 0
-    slow_readers: int = 0
-    bodies_failed: int = 0
-    bugs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +188,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
         self._outflow = Outflow(transport)
-        self._peer = _peer_of(transport)
+        self._peer = peer_of(transport)
         config = self._config
         if config.admission is not None and config.admission.admit(self._peer.address) is not None:
             self._refuse()
@@ -407,7 +394,7 @@ class Link(asyncio.Protocol):
             try:
                 self._hand_out(session, core)
             except (BodyFailed, TlsFault) as fault:
-                self._cannot_write(fault)
+                self._cannot_go_on(fault)
             except Exception as error:
                 self._fail(error)
             self._collect(core)
@@ -429,7 +416,9 @@ class Link(asyncio.Protocol):
                 return
             event = NEED_DATA if self._is_hungry else core.next_event()
             if event is NEED_DATA:
-                if (self._held is not None or self._eof is True) and self._feed(core):
+                if self._wants_compression:
+                    self._start_compression()
+                if (self._held is not None or self._eof is True or outflow.compression is not None) and self._feed(core):
                     continue
                 self._is_hungry = True
                 if self._wants_tls:
@@ -444,6 +433,12 @@ class Link(asyncio.Protocol):
             outputs = core.data_to_send()
             if outputs:
                 outflow.collect(outputs)
+
+    def _start_compression(self) -> None:
+        """What was said so far goes as it is. The core has nothing more of what came in the clear: it drops who sends on."""
+        self._wants_compression = False
+        self._write_now()
+        self._outflow.compression = Compression()
 
     def _feed(self, core: Core) -> bool:
         """Give the core what is held, or the end of the stream; False when there is neither."""
@@ -464,22 +459,15 @@ class Link(asyncio.Protocol):
 
     def _inflate(self, core: Core, compression: Compression) -> bool:
         """Give the core one piece of what is held; False when there is nothing in it."""
-        held, self._held = b"".join(self._held or ()), None
-        while held or compression.waiting:
-            try:
-                octets = compression.inflate(held)
-            except InflationFault as fault:
-                log.info("%s: compression failed: %s", self._peer.address, fault)
-                self.fault = fault
-                self._outflow.drop()
-                self.abort()
-                return False
-            held = b""
-            self._held_size = compression.waiting
-            if octets:
-                core.receive_data(octets)
-                return True
-        return False
+        try:
+            octets = compression.next_octets(b"".join(self._held or ()))
+        except InflationFault as fault:
+            self._cannot_go_on(fault)
+            return False
+        self._held, self._held_size = None, compression.waiting
+        if octets:
+            core.receive_data(octets)
+        return bool(octets)
 
     def _yield(self) -> None:
         """Let other links have their turn."""
@@ -561,21 +549,21 @@ class Link(asyncio.Protocol):
             try:
                 self._outflow.collect(outputs)
             except (BodyFailed, TlsFault) as fault:
-                self._cannot_write(fault)
+                self._cannot_go_on(fault)
 
     def _pull(self) -> None:
         try:
             self._outflow.pull()
         except (BodyFailed, TlsFault) as fault:
-            self._cannot_write(fault)
+            self._cannot_go_on(fault)
 
     def _write_now(self) -> None:
         try:
             self._outflow.flush()
         except TlsFault as fault:
-            self._cannot_write(fault)
+            self._cannot_go_on(fault)
 
-    def _cannot_write(self, fault: BodyFailed | TlsFault) -> None:
+    def _cannot_go_on(self, fault: BodyFailed | TlsFault | InflationFault) -> None:
         """Above all, a message that could not be read to its end: the peer must not take what it has for the whole."""
         if isinstance(fault, BodyFailed):
             self._config.stats.bodies_failed += 1
@@ -610,13 +598,3 @@ class Link(asyncio.Protocol):
             self.fault = TimeoutError("the peer owed something for too long")
             self._say_last_word(session, session.timed_out)
             self._pump()
-
-
-def _peer_of(transport: asyncio.Transport) -> Peer:
-    name = transport.get_extra_info("peername")
-    if isinstance(name, tuple):
-        return Peer(name[0], name[1])
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family == socket.AF_UNIX:
-        return Peer("", 0)
-    return Peer("0.0.0.0", 0)  # noqa: S104 - gone before we asked; an empty address would count as local

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
@@ -165,7 +166,7 @@ def test_a_content_that_another_process_has_not_synced_yet_is_synced_by_who_name
         await slow
         second.close()
 
-    run(both, tmp_path, volume=held)
+    run(both, tmp_path, volume=held, settings=replace(SMALL, idle_seconds=3600))  # an idle moment would sync, too
 
 
 def test_nothing_runs_in_the_background_while_nobody_listens(tmp_path: Path) -> None:
