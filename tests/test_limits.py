@@ -56,6 +56,7 @@ HERE: Final = "tests/test_limits.py"
 HEADER, PART = "tests/unit/message/test_header.py", "tests/unit/message/test_part.py"
 POP3 = "tests/unit/pop3/test_pop3_limits.py"
 IMAP = "tests/unit/imap/test_imap_limits.py"
+IMAP_CLIENT = "tests/unit/imap/test_imap_client_core.py"
 LINK, DOOR = "tests/unit/transport/test_link.py", "tests/unit/transport/test_limit.py"
 THROTTLE, LOGIN = "tests/unit/server/login/test_throttle.py", "tests/unit/server/login/test_authenticator.py"
 DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded/test_space.py"
@@ -104,6 +105,13 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "protocols.imap.limits.Limits.depth": (IMAP, "test_a41_a_key_is_so_deep"),
     "protocols.imap.limits.Limits.items": (IMAP, "test_a41_lists_have_so_many_items"),
     "protocols.imap.limits.Limits.bad_commands": (IMAP, "test_a06_three_bad_commands_before_login_and_not_one_more"),
+    "protocols.imap.limits.ClientLimits.greeting_line": (IMAP_CLIENT, "test_a90_a_greeting_has_its_limit"),
+    "protocols.imap.limits.ClientLimits.line": (IMAP_CLIENT, "test_a90_a_server_has_its_limits"),
+    "protocols.imap.limits.ClientLimits.literal": (IMAP_CLIENT, "test_a90_a_server_has_its_limits"),
+    "protocols.imap.limits.ClientLimits.literals": (IMAP_CLIENT, "test_a90_a_server_has_its_limits"),
+    "protocols.imap.limits.ClientLimits.response": (IMAP_CLIENT, "test_a90_a_server_has_its_limits"),
+    "protocols.imap.limits.ClientLimits.message": (IMAP_CLIENT, "test_a90_a_server_has_its_limits"),
+    "protocols.imap.limits.ClientLimits.section": (IMAP_CLIENT, "test_a_large_section_comes_in_pieces_and_a_small_one_does_not"),
     "protocols.pop3.limits.Limits.command_line": (POP3, "test_a_command_has_512_octets_and_not_one_more"),
     "protocols.pop3.limits.Limits.auth_line": (POP3, "test_an_auth_line_has_12288_octets_and_not_one_more"),
     "protocols.pop3.limits.Limits.bad_commands": (POP3, "test_a06_three_bad_commands_and_not_one_more"),

@@ -1,18 +1,21 @@
-"""Our device at other people's mailboxes: Dovecot 2.3, from Debian's packages, by our IMAP client."""
+"""Our device at its mailboxes, by our IMAP client: at our server, and at Dovecot 2.3 from Debian's packages."""
 
 import asyncio
+import itertools
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bench.lab.dovecot import Dovecot
 from bench.lab.process import Unavailable
+from tests.interop.house import House
 
 from postwren.client.conversation import Security
 from postwren.client.imap import ImapClient, Refused
 from postwren.protocols.imap.client import LiteralBegan
-from postwren.protocols.imap.code import TRYCREATE, AppendUid
+from postwren.protocols.imap.code import NONEXISTENT, TRYCREATE, AppendUid
 from postwren.protocols.imap.command import Create, Id, Namespace, Search, Sort, Thread
 from postwren.protocols.imap.command.fetch import Binary, BinarySize, Item, Preview, Section, SectionText
 from postwren.protocols.imap.command.list import StatusItem
@@ -46,35 +49,48 @@ LARGE = LARGE + b"line\r\n" * 100_000
 EVERYTHING = (*[item for item in Item if item not in (Item.EMAILID, Item.THREADID)], Preview())
 
 
-@pytest.fixture(scope="module")
-def dovecot(folder: Path) -> Iterator[Dovecot]:
+@dataclass(frozen=True)
+class Peer:
+    """A server; `login` makes an account that no other test uses, with the password `pass`."""
+
+    imap: int
+    certificate: Path
+    login: Callable[[], str]
+
+
+@pytest.fixture(scope="module", params=["ours", "dovecot"])
+def peer(request: pytest.FixtureRequest, folder: Path) -> Iterator[Peer]:
+    if request.param == "ours":
+        house: House = request.getfixturevalue("house")
+        yield Peer(house.imap, house.certificate, house.new_login)
+        return
     place = folder / "device"
     place.mkdir(mode=0o755)
     certificate, key = place / "cert.pem", place / "key.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    subprocess.run(
-        ["openssl", "req", *kind, *names, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True
-    )
+    command = ["openssl", "req", *kind, *names, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
     try:
         server = Dovecot(place, "sdbox", certificate, key)
         server.start()
     except Unavailable as error:
         pytest.skip(str(error))
-    yield server
+    numbers = itertools.count()
+    yield Peer(server.imap, certificate, lambda: f"device{next(numbers)}")
     server.stop()
 
 
-def play(server: Dovecot, login: str, scene: Callable[[ImapClient], Awaitable[None]]) -> None:
+def play(peer: Peer, scene: Callable[[ImapClient], Awaitable[None]], login: str | None = None) -> None:
     async def run() -> None:
-        async with ImapClient("127.0.0.1", server.imap, security=Security.NONE) as device:
-            await device.login(login, Secret("pass"))
+        async with ImapClient("127.0.0.1", peer.imap, security=Security.NONE) as device:
+            await device.login(login or peer.login(), Secret("pass"))
             await scene(device)
 
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_a_message_comes_back_as_it_was_appended(dovecot: Dovecot) -> None:
+def test_a_message_comes_back_as_it_was_appended(peer: Peer) -> None:
     async def scene(device: ImapClient) -> None:
         inbox = await device.select("INBOX")
         assert (inbox.exists, inbox.is_read_only) == (0, False)
@@ -98,10 +114,10 @@ def test_a_message_comes_back_as_it_was_appended(dovecot: Dovecot) -> None:
         assert [message.sections[0].octets for message in fetched] == [SMALL, MIXED, Streamed(len(LARGE))]
         assert {uid: b"".join(pieces) for uid, pieces in got.items()} == {3: LARGE}
 
-    play(dovecot, "bytes", scene)
+    play(peer, scene)
 
 
-def test_everything_that_can_be_fetched_is_read(dovecot: Dovecot) -> None:
+def test_everything_that_can_be_fetched_is_read(peer: Peer) -> None:
     async def scene(device: ImapClient) -> None:
         await device.append("INBOX", SMALL)
         await device.append("INBOX", MIXED)
@@ -142,10 +158,10 @@ def test_everything_that_can_be_fetched_is_read(dovecot: Dovecot) -> None:
         assert mixed.savedate not in (None, NIL)
         assert small.preview == "hello"
 
-    play(dovecot, "all", scene)
+    play(peer, scene)
 
 
-def test_flags_copies_moves_and_searches(dovecot: Dovecot) -> None:
+def test_flags_copies_moves_and_searches(peer: Peer) -> None:
     async def scene(device: ImapClient) -> None:
         await device.run(Create("Entwürfe/&co"))
         assert {"INBOX", "Entwürfe", "Entwürfe/&co"} <= {entry.mailbox for entry in await device.mailboxes()}
@@ -179,17 +195,17 @@ def test_flags_copies_moves_and_searches(dovecot: Dovecot) -> None:
         assert (status[StatusItem.MESSAGES], status[StatusItem.UIDNEXT]) == (3, 4)
         assert (await device.status("INBOX", (StatusItem.MESSAGES,)))[StatusItem.MESSAGES] == 1
 
-    play(dovecot, "work", scene)
+    play(peer, scene)
 
 
-def test_refusals_have_their_codes(dovecot: Dovecot) -> None:
+def test_refusals_have_their_codes(peer: Peer) -> None:
     async def scene(device: ImapClient) -> None:
         with pytest.raises(Refused) as refused:
             await device.append("Nowhere", SMALL)
         assert refused.value.answer.code == TRYCREATE
         with pytest.raises(Refused) as refused:
             await device.select("Nowhere")
-        assert "exist" in str(refused.value)
+        assert refused.value.answer.code in (NONEXISTENT, None)  # Dovecot says it in words only
         told: list[Untagged] = []
         await device.run(Id(None), told=told.append)
         await device.run(Namespace(), told=told.append)
@@ -198,10 +214,12 @@ def test_refusals_have_their_codes(dovecot: Dovecot) -> None:
         assert isinstance(namespaces, Namespaces)
         assert namespaces.personal[0].delimiter == "/"
 
-    play(dovecot, "refused", scene)
+    play(peer, scene)
 
 
-def test_an_idling_device_hears_of_new_mail(dovecot: Dovecot) -> None:
+def test_an_idling_device_hears_of_new_mail(peer: Peer) -> None:
+    login = peer.login()
+
     async def scene(device: ImapClient) -> None:
         await device.select("INBOX")
         stop = asyncio.Event()
@@ -213,8 +231,8 @@ def test_an_idling_device_hears_of_new_mail(dovecot: Dovecot) -> None:
                 stop.set()
 
         async def deliver() -> None:
-            async with ImapClient("127.0.0.1", dovecot.imap, security=Security.NONE) as other:
-                await other.login("idle", Secret("pass"))
+            async with ImapClient("127.0.0.1", peer.imap, security=Security.NONE) as other:
+                await other.login(login, Secret("pass"))
                 await other.append("INBOX", SMALL)
                 await other.logout()
 
@@ -223,25 +241,25 @@ def test_an_idling_device_hears_of_new_mail(dovecot: Dovecot) -> None:
         assert [message.uid for message in await device.fetch(((1, 1),), (Item.UID,))] == [1]
         await device.logout()
 
-    play(dovecot, "idle", scene)
+    play(peer, scene, login)
 
 
-def test_starttls_comes_before_the_login(dovecot: Dovecot, folder: Path) -> None:
-    trusted = folder / "device" / "cert.pem"
-
+def test_starttls_comes_before_the_login(peer: Peer) -> None:
     async def run() -> None:
-        async with ImapClient("localhost", dovecot.imap, security=Security.STARTTLS, trusted=trusted) as device:
-            await device.login("tls", Secret("pass"))
+        async with ImapClient("localhost", peer.imap, security=Security.STARTTLS, trusted=peer.certificate) as device:
+            await device.login(peer.login(), Secret("pass"))
             assert (await device.select("INBOX")).exists == 0
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
-def test_a_wrong_password_is_refused_with_its_code(dovecot: Dovecot) -> None:
+def test_a_wrong_password_is_refused(peer: Peer) -> None:
+    login = peer.login()
+
     async def run() -> None:
-        async with ImapClient("127.0.0.1", dovecot.imap, security=Security.NONE) as device:
+        async with ImapClient("127.0.0.1", peer.imap, security=Security.NONE) as device:
             with pytest.raises(Refused):
-                await device.login("ann", Secret("wrong"))
-            await device.login("ann", Secret("pass"))
+                await device.login(login, Secret("wrong"))
+            await device.login(login, Secret("pass"))
 
     asyncio.run(asyncio.wait_for(run(), 30))

@@ -246,7 +246,7 @@ class BadEvent:
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """RFC 2221 and 2193; a client of ours never follows one (A-95)."""
+    """RFC 2221 and RFC 2193; a client of ours never follows one (A-95)."""
 
     urls: tuple[str, ...]
 
