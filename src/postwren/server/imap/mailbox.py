@@ -26,6 +26,7 @@ __all__ = ["COMMANDS"]
 
 NOT_ELSEWHERE: Final = Refusal("a mailbox stays with its owner", code.CANNOT)
 UNKNOWN_USE: Final = Refusal("one use, and one that is known", code.USEATTR)
+OWN_USES: Final = Refusal("what a mailbox is for is its owner's to say", code.USEATTR)
 NOT_SUBSCRIBED: Final = Refusal("not subscribed to this", code.NONEXISTENT)
 NAMESPACES: Final = Namespaces((NamespaceEntry(""),), (NamespaceEntry(OTHERS + SEPARATOR),))
 _USES: Final = {use.value.lower(): use for use in SpecialUse}
@@ -38,6 +39,9 @@ async def create(session: ImapSession, tag: str, command: Create) -> None:
         session.refuse(tag, UNKNOWN_USE)
         return
     account_id, name = find_new(session, command.mailbox.removesuffix(SEPARATOR))
+    if uses and account_id != session.account_id:  # the owner's devices would keep sent mail and drafts where others read them
+        session.refuse(tag, OWN_USES)
+        return
     unit = create_mailbox(account_id, name, int(session.service.now()), uses[0] if uses else None)
     mailbox = await session.service.store.perform(unit)
     session.finish(tag, "CREATE done", MailboxIdCode(mailbox_id(account_id, mailbox.mailbox_id)))

@@ -185,7 +185,8 @@ class Notifier:
             )
             name = ""
         else:
-            asked = place is not None and NotifyEvent.MAILBOX_METADATA_CHANGE in self.events_for(place)
+            events = self.events_for(place) if place is not None and "r" in place.rights else frozenset()
+            asked = NotifyEvent.MAILBOX_METADATA_CHANGE in events
             name = place.name if place is not None else ""
         if not asked:
             return []

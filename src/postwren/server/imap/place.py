@@ -19,6 +19,8 @@ from postwren.server.imap.session import ImapSession
 from postwren.terms import INBOX, AccountId, MailboxId
 
 __all__ = [
+    "NOBODY",
+    "NOTHING",
     "OTHERS",
     "SELECTED",
     "Place",
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 OTHERS: Final = "Other Users"
+NOBODY: Final = AccountId(0)
+NOTHING: Final = MailboxId(0)
 SELECTED: Final = (ScopeKind.SELECTED, ScopeKind.SELECTED_DELAYED)
 
 
@@ -51,23 +55,23 @@ def find(session: ImapSession, name: str) -> Place | None:
     """None: there is nothing that this session may see."""
     try:
         account_id, local = _owner_of(session, name)
-    except (MailboxNameInvalid, NoSuchMailbox):
+    except MailboxNameInvalid:
         return None
     reader = session.service.store.reader
     mailbox = reader.mailbox_by_name(account_id, local)
-    if mailbox is None:
-        return None
     if account_id == session.account_id:
-        return Place(account_id, mailbox, local, ALL)
-    rights = rights_of(reader, account_id, mailbox.mailbox_id, session.login)
-    return Place(account_id, mailbox, name_of(session, mailbox), rights) if "l" in rights else None
+        return Place(account_id, mailbox, local, ALL) if mailbox is not None else None
+    rights = rights_of(reader, account_id, _id_of(mailbox), session.login)
+    if mailbox is None or "l" not in rights:
+        return None
+    return Place(account_id, mailbox, name_of(session, mailbox), rights)
 
 
 def reach(session: ImapSession, name: str) -> Place:
     """`find`; NoSuchMailbox."""
     found = find(session, name)
     if found is None:
-        raise NoSuchMailbox(MailboxId(0))
+        raise NoSuchMailbox(NOTHING)
     return found
 
 
@@ -77,13 +81,10 @@ def find_new(session: ImapSession, name: str) -> tuple[AccountId, str]:
     account_id, local = _owner_of(session, name)
     if account_id != session.account_id:
         reader = session.service.store.reader
-        for above in reversed(superiors(local)):
-            mailbox = reader.mailbox_by_name(account_id, above)
-            if mailbox is not None:
-                if "k" in rights_of(reader, account_id, mailbox.mailbox_id, session.login):
-                    return account_id, local
-                break
-        raise NoSuchMailbox(MailboxId(0))
+        above = [reader.mailbox_by_name(account_id, superior) for superior in superiors(local)]
+        nearest = next((mailbox for mailbox in reversed(above) if mailbox is not None), None)
+        if "k" not in rights_of(reader, account_id, _id_of(nearest), session.login):
+            raise NoSuchMailbox(NOTHING)
     return account_id, local
 
 
@@ -113,14 +114,21 @@ def all_places(session: ImapSession) -> list[Place]:
 
 
 def _owner_of(session: ImapSession, name: str) -> tuple[AccountId, str]:
-    """The account that a name belongs to and its name there. Nobody's: NoSuchMailbox."""
+    """The account that a name belongs to and its name there; NOBODY where there is no such other account. MailboxNameInvalid
+    before anybody is looked up."""
     if name.partition(SEPARATOR)[0] != OTHERS:
         return session.account_id, canonical(name)
     login, _, local = name[len(OTHERS) + 1 :].partition(SEPARATOR)
+    local = canonical(local)
     owner = session.service.store.reader.account_by_login(login.lower())
-    if owner is None or not local or owner.account_id == session.account_id:
-        raise NoSuchMailbox(MailboxId(0))
-    return owner.account_id, canonical(local)
+    if owner is None or owner.account_id == session.account_id:
+        return NOBODY, local
+    return owner.account_id, local
+
+
+def _id_of(mailbox: Mailbox | None) -> MailboxId:
+    """Rights are looked up of what is not there, too: neither the answer nor its time tells (A-45)."""
+    return mailbox.mailbox_id if mailbox is not None else NOTHING
 
 
 def in_scope(scope: Scope, place: Place) -> bool:

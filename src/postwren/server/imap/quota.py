@@ -10,7 +10,7 @@ from postwren.protocols.imap import code
 from postwren.protocols.imap.command.sharing import GetQuota, GetQuotaRoot, SetQuota
 from postwren.protocols.imap.response.sharing import Quota, QuotaResource, QuotaRoots
 from postwren.server.imap.place import find_new, reach
-from postwren.server.imap.refusal import Refusal
+from postwren.server.imap.refusal import NO_RIGHTS, Refusal
 from postwren.server.imap.session import Handler, ImapSession, waiting
 from postwren.terms import AccountId
 
@@ -39,9 +39,12 @@ def get_quota(session: ImapSession, tag: str, command: GetQuota) -> None:
 
 
 async def get_quota_root(session: ImapSession, tag: str, command: GetQuotaRoot) -> None:
-    """Section 4.2.2: the r right; how full others' accounts are is theirs to know."""
+    """Section 6: the r right; how full others' accounts are is theirs to know."""
     try:
         found = reach(session, command.mailbox)
+        if "r" not in found.rights:
+            session.refuse(tag, NO_RIGHTS)
+            return
         name, is_mine = found.name, found.account_id == session.account_id
     except NoSuchMailbox:  # the root that would apply (section 4.2): of a name that could be one's own
         account_id, name = find_new(session, command.mailbox)

@@ -37,7 +37,7 @@ from postwren.protocols.imap.event import (
 from postwren.protocols.imap.response import Rendered, Status, Tagged, Untagged
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.server import ServerConnection
-from postwren.protocols.imap.state import State
+from postwren.protocols.imap.state import ALLOWED, State
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.imap.refusal import NO_MAILBOX, Refusal, refusal_of
 from postwren.server.imap.selected import Enabled, Selected
@@ -58,6 +58,7 @@ Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 
 NOT_OFFERED: Final = Refusal("this is not offered here", None, Status.BAD)
 READING: Final = frozenset("lrpkxa")
+LOST: Final = Condition(Status.OK, "the mailbox is not to be read any more", code.CLOSED)
 TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
 SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
 BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
@@ -174,9 +175,8 @@ class ImapSession:
     def handle(self, event: Event) -> Handled:
         if type(event) is CommandReceived:
             handler = self._table.commands.get(type(event.command))
-            selected = self.selected
-            if selected is not None and selected.account_id != self.account_id and not self._may_stay(selected):
-                self.leave()
+            if self._has_lost_it() and type(event.command) not in ALLOWED[State.AUTHENTICATED]:
+                self.forget_upload()
                 self.refuse(event.tag, NO_MAILBOX)
                 return None
             if handler is not None:
@@ -271,12 +271,19 @@ class ImapSession:
 
     # -- the selected mailbox
 
-    def _may_stay(self, selected: Selected) -> bool:
-        """In somebody else's mailbox: rights that are given or taken count at once (A-45). Where it was opened read-only, so it
-        stays."""
+    def _has_lost_it(self) -> bool:
+        """Whether the selected mailbox is somebody else's, and this session may not read it any more: then it is left. Rights
+        that are given or taken count at once (A-45); where it was opened read-only, so it stays."""
+        selected = self.selected
+        if selected is None or selected.account_id == self.account_id:
+            return False
         rights = rights_of(self.service.store.reader, selected.account_id, selected.mailbox_id, self.login)
         selected.rights = rights & READING if selected.is_read_only else rights
-        return {"l", "r"} <= rights
+        if {"l", "r"} <= rights:
+            return False
+        self.leave()
+        self.say(LOST)
+        return True
 
     def leave(self) -> None:
         """No mailbox is selected any more."""
@@ -321,6 +328,8 @@ class ImapSession:
     def _all_news(self) -> Iterator[bytes]:
         try:
             while not self.is_closed:
+                if self._has_lost_it():
+                    continue
                 selected = self.selected
                 known = selected.view.largest_uid if selected is not None else 0
                 news = b""
@@ -374,6 +383,7 @@ class ImapSession:
 
     def _idle_done(self, _: IdleDone) -> Handled:
         tag, self.idle_tag = self.idle_tag, ""
+        self._has_lost_it()
         self.rouse()
         self.finish(tag, "IDLE ends")
         return None

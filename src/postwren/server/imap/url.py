@@ -25,7 +25,7 @@ from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.url import FetchedUrl, GeneratedUrls, UrlsFetched
 from postwren.server.imap.catenate import BadUrlFound, partial_of, section_of
-from postwren.server.imap.place import find, own_places, reach
+from postwren.server.imap.place import NOBODY, NOTHING, find, own_places, reach
 from postwren.server.imap.refusal import NO_RIGHTS, Refusal
 from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed
 from postwren.server.imap.session import ImapSession, waiting
@@ -48,8 +48,8 @@ _RUMP: Final = re.compile(
 )
 
 
-def _key_of(session: ImapSession, mailbox: Mailbox) -> bytes | None:
-    rows = session.service.store.reader.properties(mailbox.account_id, mailbox.mailbox_id, KIND)
+def _key_of(session: ImapSession, account_id: AccountId, mailbox_id: MailboxId) -> bytes | None:
+    rows = session.service.store.reader.properties(account_id, mailbox_id, KIND)
     return rows[0].value if rows else None
 
 
@@ -74,7 +74,7 @@ async def generate(session: ImapSession, tag: str, command: GenUrlAuth) -> None:
         ):
             session.refuse(tag, BAD_URL)
             return
-        key = _key_of(session, found.mailbox)
+        key = _key_of(session, *found.mailbox[:2])
         if key is None:
             key = session.service.random(32)
             await session.service.store.perform(_set_keys([found.mailbox], key))
@@ -133,9 +133,10 @@ def _fetched(session: ImapSession, item: UrlFetchItem, left: int) -> FetchedUrl:
         raise BadUrlFound
     reader = session.service.store.reader
     owner = reader.account_by_login(unquote(match["owner"]).lower())
-    mailbox = reader.mailbox_by_name(owner.account_id, unquote(match["mailbox"])) if owner is not None else None
-    key = _key_of(session, mailbox) if mailbox is not None else None
-    if mailbox is None or key is None or not hmac.compare_digest(_token(key, rump), rest.lower()):
+    mailbox = reader.mailbox_by_name(owner.account_id if owner is not None else NOBODY, unquote(match["mailbox"]))
+    key = _key_of(session, *(mailbox[:2] if mailbox is not None else (NOBODY, NOTHING)))
+    token = _token(key or b"", rump)  # made in any case: the time tells nothing
+    if mailbox is None or key is None or not hmac.compare_digest(token.encode(), rest.lower().encode()):
         raise BadUrlFound
     if match["uidvalidity"] is not None and int(match["uidvalidity"]) != mailbox.uidvalidity:
         raise BadUrlFound
