@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from postwren.cli import try_out
+
 from .program import ENVIRONMENT, ROOT, Server, free_port_base
 
 pytestmark = pytest.mark.real
@@ -64,10 +66,10 @@ def test_every_command_of_the_documents_runs(name: str, home: Path) -> None:
             run(line.replace("127.0.0.1:20", f"127.0.0.1:{server.base // 100}"))
 
 
-def test_the_documents_name_the_ports_of_try_out() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert "127.0.0.1:2025" in text
-    assert "127.0.0.1:2010" in text
+def test_the_readme_says_how_to_connect_as_try_out_does() -> None:
+    said = [line.partition("curl ")[2] for line in try_out.HOW.splitlines() if "curl " in line]
+    assert len(said) == 3
+    assert [line for line in said if f"curl {line}\n" not in (ROOT / "README.md").read_text()] == []
 
 
 def test_the_demo_tells_its_story() -> None:
@@ -76,4 +78,5 @@ def test_the_demo_tells_its_story() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Dear Bob" in done.stdout
+    assert "The first letter" in done.stdout.partition("by POP3")[0]  # a device that idles by IMAP read it before
     assert free_port_base()

@@ -1,5 +1,6 @@
 """`make demo`: the story of a message, told step by step by programs that really run: two servers, a hand-over by SMTP, a
-POP3 device, and reading with the server gone. It exits with 1 when a step is not as told."""
+device that idles by IMAP, one that takes the mail by POP3, and reading with the server gone. It exits with 1 when a step is
+not as told."""
 
 import asyncio
 import os
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postwren.client.conversation import Security
+from postwren.client.imap import ImapClient
 from postwren.client.pop3 import Pop3Client
 from postwren.client.smtp import submit
+from postwren.protocols.imap.command.fetch import Item
+from postwren.protocols.imap.response.size import Exists
 from postwren.terms import Address
 from postwren.wire.secret import Secret
 
@@ -112,6 +116,25 @@ class Story:
             raise SystemExit(f"NOT SO: {text}")
 
 
+async def read_along(story: Story, alpha: Host, beta: Host, octets: bytes) -> None:
+    """The letter arrives while a device idles by IMAP, which leaves it where it is."""
+    async with ImapClient("127.0.0.1", beta.port_base + 43, security=Security.NONE) as laptop:
+        await laptop.login(beta.login, Secret(beta.password))
+        await laptop.select("INBOX")
+        heard = asyncio.Event()
+        idling = asyncio.create_task(laptop.idle(heard, lambda said: heard.set() if isinstance(said, Exists) else None))
+        story.tell(f"{beta.login}'s laptop has the INBOX open by IMAP and idles")
+        place = "127.0.0.1", beta.port_base + 25
+        await submit(*place, alpha.address, [beta.address], octets, security=Security.NONE, name=alpha.name)
+        story.tell(f"{alpha.login}'s letter is handed to {beta.name} by SMTP; {beta.name} said 250 after its disk said yes")
+        await asyncio.wait_for(idling, 10)
+        message = (await laptop.fetch(((1, 1),), (Item.ENVELOPE, Item.FLAGS)))[0]
+        subject = message.envelope.subject if message.envelope is not None else None
+        story.expect(subject == b"The first letter" and message.flags == (), "the letter by IMAP, not seen yet")
+        story.tell('the laptop was told at once and reads "The first letter". The letter stays on the server')
+        await laptop.logout()
+
+
 async def tell_story(alpha: Host, beta: Host, device: Path) -> None:
     """The whole story."""
     story = Story()
@@ -120,17 +143,16 @@ async def tell_story(alpha: Host, beta: Host, device: Path) -> None:
         host.command("account", "add", host.login, "--password-stdin", text=host.password + "\n")
         story.tell(f"{host.name} is a server of its own, with the account {host.login}. {host.start()}")
     octets = LETTER.format(date=time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())).replace("\n", "\r\n").encode()
-    await submit("127.0.0.1", beta.port_base + 25, alpha.address, [beta.address], octets, security=Security.NONE, name=alpha.name)
-    story.tell(f"{alpha.login}'s letter is handed to {beta.name} by SMTP; {beta.name} said 250 after its disk said yes")
+    await read_along(story, alpha, beta, octets)
     async with Pop3Client("127.0.0.1", beta.port_base + 10, security=Security.NONE) as pop3:
         await pop3.login(beta.login, Secret(beta.password))
         count, size = await pop3.stat()
-        story.tell(f"{beta.login}'s device logs in by POP3 and finds {count} message of {size} octets")
+        story.tell(f"{beta.login}'s phone logs in by POP3 and finds {count} message of {size} octets")
         story.expect(count == 1, "one message in the maildrop")
         (device / "letter.eml").write_bytes(await pop3.retr(1))
         await pop3.dele(1)
         await pop3.quit()
-    story.tell("the device has the message in a file of its own, deleted it on the server and said QUIT")
+    story.tell("the phone has the message in a file of its own, deleted it on the server and said QUIT")
     async with Pop3Client("127.0.0.1", beta.port_base + 10, security=Security.NONE) as pop3:
         await pop3.login(beta.login, Secret(beta.password))
         count, _ = await pop3.stat()
@@ -138,7 +160,7 @@ async def tell_story(alpha: Host, beta: Host, device: Path) -> None:
         story.expect(count == 0, "an empty maildrop after QUIT")
     for host in (alpha, beta):
         host.stop()
-    story.tell("both servers are gone. The device reads on:")
+    story.tell("both servers are gone. The phone reads on:")
     letter = (device / "letter.eml").read_bytes()
     story.show(letter.decode())
     story.expect(letter.endswith(octets), "the letter is the one that was sent, octet for octet, below its trace lines")

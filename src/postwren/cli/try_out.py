@@ -13,8 +13,10 @@ HOW = f"""
 Postwren for trying out, on 127.0.0.1 only. Account {LOGIN}, password {PASSWORD}.
 
   send a message    curl smtp://127.0.0.1:{PORT_BASE + 25} --mail-from you@example.net --mail-rcpt {LOGIN} -T README.md --crlf
+  read it           curl "imap://127.0.0.1:{PORT_BASE + 43}/INBOX;MAILINDEX=1" -u {LOGIN}:{PASSWORD}
   fetch it          curl pop3://127.0.0.1:{PORT_BASE + 10}/1 -u {LOGIN}:{PASSWORD}
-  any mail program  POP3 at 127.0.0.1 port {PORT_BASE + 10}, or {PORT_BASE + 95} with TLS
+  any mail program  IMAP at 127.0.0.1 port {PORT_BASE + 43}, or {PORT_BASE + 93} with TLS
+                    POP3 at 127.0.0.1 port {PORT_BASE + 10}, or {PORT_BASE + 95} with TLS
 
 Its mail is in {DATA}. Ctrl-C ends it.
 """
