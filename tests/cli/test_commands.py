@@ -68,6 +68,22 @@ def test_an_import_that_is_run_again_takes_nothing_twice(data: Path, tmp_path: P
     assert json.loads(postwren("account", "list", "--json", data=data))[0]["messages"] == 1
 
 
+def test_what_was_done_is_told_as_json(data: Path, tmp_path: Path) -> None:
+    def told(*words: str, text: str | bytes = "") -> dict[str, object]:
+        answer = json.loads(postwren(*words, "--json", data=data, text=text))
+        assert isinstance(answer, dict)
+        return answer
+
+    delivered = told("deliver", LOGIN, "--mailbox", "Nowhere", text=MESSAGE)
+    assert delivered.pop("uidvalidity")
+    assert delivered == {"mailbox": "INBOX", "uid": 1, "octets": len(CRLF_MESSAGE)}
+    (tmp_path / "m.eml").write_bytes(MESSAGE + b"again\n")
+    assert told("import", LOGIN, str(tmp_path / "m.eml")) == {"imported": 1, "already_there": 0}
+    assert told("import", LOGIN, str(tmp_path / "m.eml")) == {"imported": 0, "already_there": 1}
+    out = str(tmp_path / "out")
+    assert told("export", LOGIN, out) == {"messages": 2, "path": out, "damaged": []}
+
+
 def test_commands_work_beside_a_running_server(data: Path, tmp_path: Path) -> None:
     with Server(data) as server:
         postwren("account", "add", "bob@example.org", "--password-stdin", data=data, text="bobs\n")

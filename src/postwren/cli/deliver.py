@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 import typer
 
 from postwren.archive.item import to_crlf
-from postwren.cli.context import ConfigOption, DataOption, Place, fail, find_account, with_store
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
 from postwren.mailstore.port import Store
 from postwren.mailstore.service import deliver as service
 from postwren.mailstore.service.mailboxname import canonical
@@ -22,6 +22,7 @@ def deliver(
     mailbox: Annotated[
         str, typer.Option("--mailbox", metavar="NAME", help="Where to; INBOX when there is none of this name.")
     ] = INBOX,
+    as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -37,7 +38,11 @@ def deliver(
             fail("standard input is empty: no message to deliver")
         body = writer.finish()
         target = service.Target(account.account_id, canonical(mailbox))
-        await store.perform(service.deliver([target], body, int(time.time())), [body])
+        (delivered,) = await store.perform(service.deliver([target], body, int(time.time())), [body])
+        if as_json:
+            box = store.reader.mailbox(account.account_id, delivered.mailbox_id)
+            name = box.name if box is not None else None  # deleted meanwhile
+            print_json({"mailbox": name, "uidvalidity": delivered.uidvalidity, "uid": delivered.uid, "octets": body.size})
 
     with_store(data, config, work)
 

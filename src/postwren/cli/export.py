@@ -12,7 +12,7 @@ import typer
 from postwren.archive.item import ArchivedMessage, to_lf
 from postwren.archive.maildir import write_maildir
 from postwren.archive.mbox import write_mbox
-from postwren.cli.context import ConfigOption, DataOption, Place, fail, find_account, with_store
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
 from postwren.mailstore.errors import BodyCorrupt, NoSuchMailbox
 from postwren.mailstore.model import Account, Entry, Mailbox
 from postwren.mailstore.port import Store
@@ -36,6 +36,7 @@ def export(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A new folder; or, for one mailbox, a new .mbox or .eml file.")],
     mailbox: Annotated[str | None, typer.Option("--mailbox", metavar="NAME", help="Only this one.")] = None,
     form: Annotated[Format | None, typer.Option("--format", help="By default maildir, or what PATH's ending says.")] = None,
+    as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -50,7 +51,10 @@ def export(
         account = find_account(store.reader, login)
         boxes = _chosen(store, account, mailbox if mailbox or kind is Format.MAILDIR or path.suffix == "" else INBOX)
         count = WRITERS[kind](path, _with_progress(_messages(store, boxes, damaged), sum(box.messages for box in boxes)))
-        print(f"{count} messages in {path}")
+        if as_json:
+            print_json({"messages": count, "path": str(path), "damaged": damaged})
+        else:
+            print(f"{count} messages in {path}")
         if damaged:
             fail(f"{len(damaged)} damaged messages are not there ({', '.join(damaged)}); run `postwren check`")
 

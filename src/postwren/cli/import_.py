@@ -13,7 +13,7 @@ import typer
 
 from postwren.archive.detect import read_archive
 from postwren.archive.item import ArchivedMessage
-from postwren.cli.context import ConfigOption, DataOption, Place, find_account, with_store
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, find_account, print_json, with_store
 from postwren.mailstore.model import Account
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.append import Appended, NewMessage, append
@@ -33,6 +33,7 @@ def import_(
     mailbox: Annotated[
         str, typer.Option("--mailbox", metavar="NAME", help="Where to; folders of a Maildir go below it.")
     ] = INBOX,
+    as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -43,6 +44,9 @@ def import_(
         for message in read_archive(path, mailbox):
             await taking.add(message)
         await taking.finish()
+        if as_json:
+            print_json({"imported": taking.taken, "already_there": taking.already})
+            return
         already = f", {taking.already} already there" if taking.already else ""
         print(f"{taking.taken} messages imported{already}")
 
