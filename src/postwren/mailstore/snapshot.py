@@ -102,8 +102,8 @@ class Snapshot(Columns):
         if not ranges:
             return None
         first = len(self)
-        last = Uid(self.uids[-1]) if self.uids else Uid(0)
-        self.extend_from(reader.columns(self.account_id, self.mailbox_id, max(last, Uid(ranges[0][0] - 1))))
+        last = Uid(self.uids[-1]) if self.uids else Uid(0)  # what is above it is new, whichever commit brought it
+        self.extend_from(reader.columns(self.account_id, self.mailbox_id, last))
         highest = self.uids[-1] if self.uids else 0
         self.uidnext = Uid(max(self.uidnext, highest + 1, ranges[-1][1] + 1))
         return (first, len(self) - 1) if len(self) > first else None
