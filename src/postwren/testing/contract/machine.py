@@ -32,8 +32,11 @@ from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery
 from postwren.mailstore.service.mailboxes import create_mailbox, delete_mailbox, rename_mailbox
 from postwren.mailstore.service.maildrop import remove
 from postwren.mailstore.service.undelete import recover
+from postwren.mailstore.snapshot import Limits as SnapshotLimits
+from postwren.mailstore.snapshot import Snapshots
 from postwren.terms import INBOX, AccountId, MailboxId, Uid
 from postwren.testing.contract.scene import Scene
+from postwren.testing.contract.snapshots import Follower
 
 __all__ = ["MailstoreMachine"]
 
@@ -130,7 +133,16 @@ class MailstoreMachine(RuleBasedStateMachine):
             inbox = scene.mailbox(account)
             box = Box(inbox.mailbox_id, inbox.uidvalidity)
             self.owners[login] = Owner(account.account_id, quota, {INBOX: box})
+        self.snapshots = Snapshots(scene.store, lambda: 0.0, SnapshotLimits(wait=2, replay=8))
+        self.followers = [await self._follow(owner) for owner in self.owners.values() for _ in range(2)]
         return scene
+
+    async def _follow(self, owner: Owner) -> tuple[Owner, Follower]:
+        """A session on INBOX."""
+        follower = Follower(await self.snapshots.open(owner.account_id, MailboxId(owner.boxes[INBOX].mailbox_id)))
+        await follower.handle.loaded()
+        follower.begin()
+        return owner, follower
 
     # -- how a rule acts: the unit is queued now, the model's step is taken when the group is settled
 
@@ -364,6 +376,23 @@ class MailstoreMachine(RuleBasedStateMachine):
             dead = [(row.mailbox_id, row.uid) for row in self.scene.reader.expunged(owner.account_id)]
             every = (*owner.boxes.values(), *owner.graves.values())
             assert dead == sorted((box.mailbox_id, uid) for box in every for uid in box.dead)
+
+    @rule()
+    def sessions_were_told_everything(self) -> None:
+        self.settle()
+        for _, follower in self.followers:
+            follower.verify(self.scene.reader)
+
+    @rule(all_of_them=st.booleans())
+    def sessions_end_and_come_back(self, all_of_them: bool) -> None:
+        """Without any the snapshot rests, and catches up when it is opened again."""
+        leaving = range(len(self.followers))[:: 1 if all_of_them else 2]
+        for number in leaving:
+            self.followers[number][1].handle.close()
+        self.settle()
+        for number in leaving:
+            owner = self.followers[number][0]
+            self.followers[number] = self.loop.run_until_complete(self._follow(owner))
 
     def _messages(self, owner: Owner, box: Box) -> dict[int, Message]:
         reader, account_id = self.scene.reader, owner.account_id
