@@ -4,7 +4,9 @@ data, so that `BODY[HEADER.FIELDS (...)]` of thousands need not read thousands o
 The octets are those of the message, whole fields with their folding and line ends, in its order.
 """
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Final
 
 from postwren.message.header import Header
@@ -24,7 +26,6 @@ USUAL_FIELDS: Final = frozenset(
 )
 """In lower case. Whatever of these a message has is in what `usual_fields` returns."""
 MOST: Final = 16 << 10  # octets; a header with more of the usual fields is read from the message
-_FIELD: Final = re.compile(rb"([^:\s]++)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
 
 
 def usual_fields(octets: Octets, header: Header, limits: Limits = DEFAULT_LIMITS) -> bytes | None:
@@ -39,4 +40,17 @@ def usual_fields(octets: Octets, header: Header, limits: Limits = DEFAULT_LIMITS
 
 def select_fields(usual: bytes, names: frozenset[bytes]) -> bytes:
     """The answer to HEADER.FIELDS of these names (in lower case, all in `USUAL_FIELDS`), with the empty line behind it."""
-    return b"".join([field[0] for field in _FIELD.finditer(usual) if field[1].lower() in names]) + b"\r\n"
+    return b"".join(_selector(names)(usual)) + b"\r\n"
+
+
+@functools.lru_cache(maxsize=64)
+def _selector(names: frozenset[bytes]) -> Callable[[bytes], list[bytes]]:
+    """Finds whole fields. What a client names is compiled only where it is one of ours."""
+    if not names <= USUAL_FIELDS:
+        raise ValueError("a field that may be missing here")
+    if not names:
+        return lambda _: []
+    # a line that begins with a name is a field: continuations begin with white space
+    wanted = b"|".join(map(re.escape, sorted(names)))
+    pattern = rb"^(?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)" % wanted
+    return re.compile(pattern, re.IGNORECASE | re.MULTILINE).findall
