@@ -29,6 +29,7 @@ from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
 from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.housekeeping import end_all_recovery, prune_digests
+from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
@@ -43,6 +44,7 @@ from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.embedded.check import DiskCheck, repair
 from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.recovery import Recovery
+from postwren.storage.embedded.search_index import SearchIndex
 from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
@@ -78,6 +80,15 @@ async def open_store(
     """The store in the data folder, made when it is missing; who `only_reads` gets in on a full volume too."""
     settings = Settings(reserve=config.storage.reserve)
     return EmbeddedStore(data, settings=settings, on_failure=on_failure, only_reads=only_reads)
+
+
+def _open_index(data: Path, room: int) -> SearchIndex | None:
+    """The text index; None when the volume refuses it: searches read the messages then."""
+    try:
+        return SearchIndex(data, room)
+    except (apsw.Error, OSError) as error:
+        log.warning("no text index", extra={"fields": {"why": str(error)}})
+        return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,6 +154,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
+        self._index: SearchIndex | None = None
 
     async def start(self) -> dict[str, list[int]]:
         """Open the store, then listen; returns the ports by service. Raises ConfigError or OSError with nothing left open."""
@@ -156,12 +168,18 @@ class Server:
             self._store.close()
             raise
         _tell_recovery(self._store.recovery)
+        self._index = _open_index(self._data, 2 * config.storage.reserve)
         self._watch = Watch(time.monotonic)
         self._vigil = Vigil(asyncio.get_running_loop().call_soon) if len(os.sched_getaffinity(0)) > 1 else None
         self._admission = Admission(_caps(config), time.monotonic)
         ports: dict[str, list[int]] = {}
+        indexer = None
         try:
-            for service in self._services():
+            services = self._services()
+            if self._index is not None:
+                indexer = Indexer(self._store, self._index, self.digester.is_busy)
+                await indexer.compare()
+            for service in services:
                 await self._listen(service, ports)
             if not any(ports.values()):
                 raise ConfigError("nothing to listen on: every port is taken, or [listen] names none")
@@ -169,7 +187,9 @@ class Server:
             await self.close()
             raise
         loop = asyncio.get_running_loop()
-        chores = (self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots())
+        chores = [self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots()]
+        if indexer is not None:
+            chores.append(indexer.run())
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -195,6 +215,8 @@ class Server:
             await self._authenticator.save()
         self._authenticator.close()
         self._store.close()
+        if self._index is not None:
+            self._index.close()
         os.close(self._lock)
         log.info("ended", extra={"fields": {"connections": self.stats.opened, "bugs": self.stats.bugs}})
 
@@ -254,7 +276,7 @@ class Server:
             self._authenticator,
             self.snapshots,
             self.digester,
-            Finder(store, keys),
+            Finder(store, keys, self._index),
             keys,
             FlagTextsOfAll(store),
             ImapSettings(config.size_limit, config.compress),

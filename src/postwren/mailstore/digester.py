@@ -116,6 +116,10 @@ class Digester:
         finally:
             subscription.cancel()
 
+    def is_busy(self) -> bool:
+        """A commit came a moment ago, or there is something to render: what has more time waits (the text index)."""
+        return self._has_work.is_set() or self._now() < self._last_commit + self._limits.idle_seconds
+
     def _note(self, changes: Sequence[Change]) -> None:
         self._last_commit = self._now()
         for change in changes:

@@ -323,3 +323,11 @@ def test_the_next_emails_are_read_from_where_it_was(tmp_path: Path) -> None:
         await here.scene.end()
 
     asyncio.run(story())
+
+
+def test_it_leaves_the_room_to_mail(tmp_path: Path) -> None:
+    index = SearchIndex(tmp_path, room=1 << 62)
+    with pytest.raises(TextIndexFailed):
+        index.put(ANN, [(EmailId(1), said("word"))], (EmailId(1), b"content"))
+    assert index.indexed_up_to(ANN) == 0
+    index.close()

@@ -14,6 +14,7 @@ Two connections: one writes, one reads; each is used by one thread at a time.
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -64,9 +65,11 @@ _COLUMNS: Final = {
 
 
 class SearchIndex:
-    """A `TextIndex` in a file. A file that cannot be used is replaced by an empty one."""
+    """A `TextIndex` in a file. A file that cannot be used is replaced by an empty one; it does not grow while fewer than `room`
+    octets are free on the volume, for mail comes first."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, room: int = 0) -> None:
+        self._room = room
         self._path = path = directory / "search.db"
         self._is_damaged = False
         try:
@@ -127,6 +130,8 @@ class SearchIndex:
     # -- writing
 
     def put(self, account_id: AccountId, texts: Sequence[tuple[EmailId, SearchText | None]], last: tuple[EmailId, bytes]) -> None:
+        if shutil.disk_usage(self._path.parent).free < self._room:
+            raise TextIndexFailed("the volume is nearly full")
         with self._write() as connection:
             for email_id, text in texts:
                 _delete(connection, account_id, email_id)
