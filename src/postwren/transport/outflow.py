@@ -32,7 +32,7 @@ class BodyFailed(Exception):
 class Outflow:
     """One link's way out. The link sets `is_full` when the transport wants no more, and `channel` when TLS begins."""
 
-    __slots__ = ("_batch", "_batched", "_is_over", "_written", "channel", "compression", "is_full", "later", "transport")
+    __slots__ = ("_batch", "_batched", "_is_over", "channel", "compression", "is_full", "later", "transport", "written")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -42,7 +42,7 @@ class Outflow:
         self.later: deque[Output] | None = None
         self._batch: list[bytes] | None = None
         self._batched = 0
-        self._written = 0
+        self.written = 0  # octets, ever
         self._is_over = False
 
     def collect(self, outputs: list[Output]) -> None:
@@ -104,12 +104,12 @@ class Outflow:
     def write_octets(self, data: bytes) -> None:
         """Write these as they are (ciphertext already), at once."""
         if data:
-            self._written += len(data)
+            self.written += len(data)
             self.transport.write(data)
 
     def taken(self) -> int:
         """Octets that the peer's system has acknowledged: neither the transport nor our kernel holds them any more."""
-        return self._written - self.transport.get_write_buffer_size() - _unsent(self.transport)
+        return self.written - self.transport.get_write_buffer_size() - _unsent(self.transport)
 
     def drop(self) -> None:
         """Nothing more will be written, whatever is still said: release bodies and buffers."""
