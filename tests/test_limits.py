@@ -66,6 +66,9 @@ NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
+IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
+KEPT = "tests/unit/mailstore/test_account_limits.py"
+SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -80,6 +83,19 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.query.Limits.conditions": (SEARCH, BOUNDS_TEST),
     "mailstore.query.Limits.texts": (SEARCH, BOUNDS_TEST),
     "mailstore.query.Limits.depth": (SEARCH, BOUNDS_TEST),
+    "mailstore.service.acl.Limits.grants": (KEPT, "test_so_many_grants"),
+    "mailstore.service.flags.Limits.flags": (KEPT, "test_so_many_flags_and_sets_of_them"),
+    "mailstore.service.flags.Limits.sets": (KEPT, "test_so_many_flags_and_sets_of_them"),
+    "mailstore.service.mailboxes.Limits.mailboxes": (KEPT, "test_so_many_mailboxes_by_whatever_road"),
+    "mailstore.service.mailboxes.Limits.subscriptions": (KEPT, "test_so_many_subscriptions_by_whatever_road"),
+    "mailstore.service.metadata.Limits.entries": (SHARING, "test_annotations_are_bounded"),
+    "mailstore.service.metadata.Limits.name": (SHARING, "test_annotations_are_bounded"),
+    "mailstore.service.metadata.Limits.value": (SHARING, "test_annotations_are_bounded"),
+    "mailstore.snapshot.Limits.idle_seconds": (SNAPSHOTS, "test_snapshots_that_nobody_wants_go_with_time_and_with_number"),
+    "mailstore.snapshot.Limits.messages": (SNAPSHOTS, "test_snapshots_that_nobody_wants_go_with_time_and_with_number"),
+    "mailstore.snapshot.Limits.replay": (SNAPSHOTS, "test_a_snapshot_that_missed_too_much_is_read_anew"),
+    "mailstore.snapshot.Limits.wait": (
+        SNAPSHOTS, "test_a_large_mailbox_is_open_before_its_columns_are_read_and_nothing_is_missed"),
     "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
     "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
     "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),
@@ -175,6 +191,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 
 CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
+    "mailstore.digester.Limits": {"batch_messages", "batch_octets", "idle_seconds", "pause_seconds", "slice_messages"},
+    "server.imap.settings.ImapSettings": {"is_compressing"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
     "storage.embedded.settings.Settings": {

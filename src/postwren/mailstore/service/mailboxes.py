@@ -56,8 +56,6 @@ def create_mailbox(account_id: AccountId, name: str, now: int, special_use: Spec
         if tx.mailbox_by_name(account_id, name) is not None:
             raise MailboxExists(name)
         _check_special_use(tx, account_id, special_use)
-        if len(tx.mailboxes(account_id)) >= LIMITS.mailboxes:
-            raise TooMany("mailboxes", LIMITS.mailboxes)
         account = account._replace(modseq=ModSeq(account.modseq + 1))
         account = _create_superiors(tx, account, name, now)
         account, mailbox = _create_one(tx, account, name, now, special_use)
@@ -79,7 +77,7 @@ def delete_mailbox(account_id: AccountId, mailbox_id: MailboxId, now: int) -> Un
         if mailbox.messages:
             take_out(tx, mailbox, uidrange.all_of(mailbox), modseq, now, recoverable=True)
             used -= mailbox.size
-        if mailbox.is_subscribed:
+        if mailbox.is_subscribed and len(tx.properties(account_id, MailboxId(0), _SUBSCRIBED)) < LIMITS.subscriptions:
             tx.put_property(Property(account_id, MailboxId(0), _SUBSCRIBED, mailbox.name, b""))
         tx.delete_mailbox(account_id, mailbox_id)
         tx.update_account(account._replace(modseq=modseq, used=used))
@@ -182,7 +180,9 @@ def _create_superiors(tx: Transaction, account: Account, name: str, now: int) ->
 def _create_one(
     tx: Transaction, account: Account, name: str, now: int, special_use: SpecialUse | None
 ) -> tuple[Account, Mailbox]:
-    """A mailbox under the account's present ModSeq; the account's row comes back for the caller to write."""
+    """A mailbox under the account's present ModSeq; the account's row comes back for the caller to write. TooMany."""
+    if len(tx.mailboxes(account.account_id)) >= LIMITS.mailboxes:
+        raise TooMany("mailboxes", LIMITS.mailboxes)
     # the clock only ever raises it: after a restored backup, numbers given out since are passed over (D-34)
     uidvalidity = max(account.next_uidvalidity, now)
     mailbox = Mailbox(
