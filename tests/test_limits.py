@@ -145,7 +145,6 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "protocols.smtp.limits.Limits.authenticated_recipients": (SMTP_SCRIPT, "who has logged in may name more"),
     "protocols.smtp.limits.Limits.reply_line": (HERE, "test_a_line_of_an_smtp_server_has_its_limit"),
     "protocols.smtp.limits.Limits.reply_lines": (HERE, "test_a_reply_of_an_smtp_server_has_its_limit"),
-    "server.imap.settings.ImapSettings.is_compressing": (IMAP_SESSION, "test_a48_compression_is_had_where_it_is_switched_on"),
     "server.imap.settings.ImapSettings.size_limit": (
         IMAP_SESSION, "test_a_message_of_the_limit_is_taken_and_one_more_octet_is_not"),
     "server.imap.settings.ImapSettings.save_limit": (IMAP_SESSION, "test_so_many_messages_are_copied_at_once_and_not_one_more"),

@@ -15,16 +15,14 @@ What must stay true:
 """
 
 import asyncio
-import contextlib
 import logging
-import socket
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from postwren.transport.compression import Compression, InflationFault
 from postwren.transport.deadline import Pace, Patience, Watch
+from postwren.transport.kernel import acknowledge
 from postwren.transport.limit import Admission
 from postwren.transport.outflow import BodyFailed, Outflow
 from postwren.transport.peer import peer_of
@@ -238,7 +236,7 @@ class Link(asyncio.Protocol):
             if vigil is not None:
                 vigil.answered()
             if self._is_hungry and self._outflow.written == written and not self._waits:
-                _acknowledge(self._transport)
+                acknowledge(self._transport)
 
     def eof_received(self) -> bool:
         if self._eof is False:
@@ -604,12 +602,3 @@ class Link(asyncio.Protocol):
             self.fault = TimeoutError("the peer owed something for too long")
             self._say_last_word(session, session.timed_out)
             self._pump()
-
-
-def _acknowledge(transport: asyncio.Transport) -> None:
-    """Half a command came. A peer that gathers small writes (RFC 896) holds the rest back until the kernel acknowledges these,
-    which it puts off (40 ms) for an answer to go along; there is none yet."""
-    sock = transport.get_extra_info("socket")
-    if sys.platform == "linux" and sock is not None and sock.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # closed meanwhile
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)

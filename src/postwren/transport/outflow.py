@@ -7,14 +7,11 @@ of it is in memory beyond the batch. Idle, it holds nothing.
 """
 
 import asyncio
-import fcntl
-import struct
-import sys
-import termios
 from collections import deque
 from typing import Final
 
 from postwren.transport.compression import Compression
+from postwren.transport.kernel import unsent
 from postwren.transport.tls import TlsChannel
 from postwren.wire.core import Output
 
@@ -109,7 +106,7 @@ class Outflow:
 
     def taken(self) -> int:
         """Octets that the peer's system has acknowledged: neither the transport nor our kernel holds them any more."""
-        return self.written - self.transport.get_write_buffer_size() - _unsent(self.transport)
+        return self.written - self.transport.get_write_buffer_size() - unsent(self.transport)
 
     def drop(self) -> None:
         """Nothing more will be written, whatever is still said: release bodies and buffers."""
@@ -123,14 +120,3 @@ class Outflow:
         else:
             self._batch.append(piece)
         self._batched += len(piece)
-
-
-def _unsent(transport: asyncio.Transport) -> int:
-    """Octets in the kernel's send buffer; 0 where the system does not tell."""
-    sock = transport.get_extra_info("socket")
-    if sys.platform != "linux" or sock is None:
-        return 0
-    try:
-        return int(struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
-    except (OSError, ValueError):  # closed meanwhile
-        return 0
