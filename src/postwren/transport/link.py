@@ -223,9 +223,8 @@ class Link(asyncio.Protocol):
             data = self._decrypt(self._channel, data)
         if data:
             if self._held is None:
-                self._held = [data]
-            else:
-                self._held.append(data)
+                self._held = []
+            self._held.append(data)
             self._held_size += len(data)
         if self._session is not None:
             vigil = self._config.vigil
@@ -499,10 +498,7 @@ class Link(asyncio.Protocol):
                 self._finish()
         elif (self._held_size <= HELD_CAP) is not self._is_reading:
             self._is_reading = not self._is_reading
-            if self._is_reading:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
+            (self._transport.resume_reading if self._is_reading else self._transport.pause_reading)()
 
     def _say_last_word(self, session: Session, say: Callable[[], None]) -> None:
         self._wants_close = True

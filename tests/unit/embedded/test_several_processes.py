@@ -148,10 +148,11 @@ class CountedSync(Volume):
 
 def test_a_content_that_another_process_has_not_synced_yet_is_synced_by_who_names_it(tmp_path: Path) -> None:
     held, counted = HeldSync(), CountedSync()
+    restless = replace(SMALL, idle_seconds=3600)  # an idle moment would sync, too
 
     async def both(first: EmbeddedStore) -> None:
         await put(first, message(1))
-        second = EmbeddedStore(tmp_path, settings=SMALL, volume=counted)
+        second = EmbeddedStore(tmp_path, settings=restless, volume=counted)
         held.gate.clear()
         slow = asyncio.ensure_future(put(first, message(2)))
         try:
@@ -166,7 +167,7 @@ def test_a_content_that_another_process_has_not_synced_yet_is_synced_by_who_name
         await slow
         second.close()
 
-    run(both, tmp_path, volume=held, settings=replace(SMALL, idle_seconds=3600))  # an idle moment would sync, too
+    run(both, tmp_path, volume=held, settings=restless)
 
 
 def test_nothing_runs_in_the_background_while_nobody_listens(tmp_path: Path) -> None:
