@@ -455,6 +455,7 @@ def test_a06_who_speaks_another_protocol_is_dropped_without_an_echo(line: bytes,
 
 def test_a06_a_tag_may_be_called_get_behind_the_first_line() -> None:
     assert events(outside(), b"a NOOP\r\nGET NOOP\r\n")[-1] == CommandReceived("GET", Noop())
+    assert events(outside(), b"a ODD\r\nGET ODD\r\n")[-1] == CommandRejected(Fault.UNKNOWN)
 
 
 @pytest.mark.parametrize(

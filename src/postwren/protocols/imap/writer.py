@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from postwren.protocols.imap import mailboxname
-from postwren.protocols.imap.flag import FLAGS, format_flags
+from postwren.protocols.imap.flag import FLAG, format_flags
 from postwren.protocols.imap.numset import NumSet, format_numset
 from postwren.protocols.imap.primitive import ASTRING_ATOM, ATOM, MONTHS
 from postwren.wire.errors import LocalProtocolError
@@ -164,10 +164,10 @@ class Writer:
 
     def flag_list(self, flags: Iterable[str]) -> None:
         """`flag-list`."""
-        octets = format_flags(flags)
-        if not FLAGS.fullmatch(octets, 1, len(octets) - 1):
-            raise LocalProtocolError("not flags")
-        self.put(octets)
+        there = tuple(flags)
+        if not all(FLAG.fullmatch(flag.encode("ascii")) for flag in there):
+            raise LocalProtocolError("not a flag")
+        self.put(format_flags(there))
 
     def _flush(self) -> None:
         if self._octets:

@@ -312,7 +312,8 @@ def format_item(writer: Writer, item: FetchItem) -> None:
         case Section(parts, text, fields, partial, is_peek, label):
             if not all(map(_FIELD.fullmatch, fields)):
                 raise LocalProtocolError("not the name of a header field")
-            label = label or section_label(parts, text, fields)
+            plain = section_label(parts, text, fields)
+            label = label if label.lower() == plain.lower() else plain
             writer.put(b"BODY.PEEK[" if is_peek else b"BODY[", label, b"]", _format_partial(partial))
 
 

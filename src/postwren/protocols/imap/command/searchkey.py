@@ -227,7 +227,7 @@ def _decoder(charset: str) -> Decode:
 
 def format_keys(writer: Writer, key: SearchKey, charset: str | None) -> None:
     """The inverse of `parse_keys`: the keys of an outermost And stand without parentheses, texts in the charset.
-    LocalProtocolError for a text that it has no octets for."""
+    UnicodeEncodeError for a text that it has no octets for."""
     codec = "utf-8" if charset is None else _CODECS.get(charset, "latin-1")
     if isinstance(key, And) and len(key.keys) > 1:
         rest: list[SearchKey | bytes] = _interleave(key.keys)
@@ -271,18 +271,11 @@ def _format_leaf(writer: Writer, key: SearchKey, codec: str) -> None:
             if field.upper().encode() not in _ADDRESS_FIELDS:
                 writer.text(field)
                 writer.put(b" ")
-            writer.astring(_encode(text, codec))
+            writer.astring(text.encode(codec))
         case TextKey(_, text):
-            writer.astring(_encode(text, codec))
+            writer.astring(text.encode(codec))
         case EmailIdKey(name) | ThreadIdKey(name) | FilterKey(name):
             writer.word(name)
-
-
-def _encode(text: str, codec: str) -> bytes:
-    try:
-        return text.encode(codec)
-    except UnicodeEncodeError as error:
-        raise LocalProtocolError("a text that the charset cannot say") from error
 
 
 def _leaf_octets(key: SearchKey) -> Iterator[bytes]:

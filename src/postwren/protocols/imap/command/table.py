@@ -181,7 +181,10 @@ def format_command(
     writer.put(tag.encode("ascii"), b" ")
     formatter = FORMATTERS.get(type(command))
     if formatter is not None:
-        formatter(writer, command)
+        try:
+            formatter(writer, command)
+        except UnicodeEncodeError as error:
+            raise LocalProtocolError("a text that its charset cannot say") from error
         return writer.finish()
     word = _WORDS.get(type(command))
     if word is None:
