@@ -26,7 +26,7 @@ check: setup       ## formatting, lint, types
 	$(BIN)/mypy
 
 test: check        ## everything that must pass
-	$(BIN)/pytest -q -m "not real"
+	$(BIN)/pytest -q -n auto -m "not real"
 	tests/interop/setup.sh
 	$(BIN)/pytest -q -m real
 
