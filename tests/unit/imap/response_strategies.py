@@ -48,7 +48,9 @@ FLAGS = st.lists(FLAG, max_size=3).map(tuple)
 OCTETS = st.binary(max_size=12) | st.sampled_from([b"", b'"', b"\\", b"\0", b"NIL", b")", b"{3}\r\n", b"\xff", b"a" * 300])
 NOCTETS = st.none() | OCTETS
 IDS = st.sampled_from(["M1", "12", "a-b_c"])
-LINE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10).filter(lambda text: not text.startswith("["))
+LINE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=10).filter(
+    lambda text: not text.startswith(("[", " "))
+)
 
 
 def some(strategy: st.SearchStrategy[Any], most: int = 3, least: int = 0) -> st.SearchStrategy[Any]:
