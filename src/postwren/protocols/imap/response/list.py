@@ -57,7 +57,8 @@ def _extended(response: ListEntry, is_utf8: bool) -> list[bytes]:
     if response.child_info:
         items.append(b'"CHILDINFO" (%b)' % b" ".join(map(format_quoted, response.child_info)))
     if response.old_name is not None:
-        items.append(b'"OLDNAME" (%b)' % format_mailbox(response.old_name, is_utf8))
+        name = format_mailbox(response.old_name, is_utf8)
+        items.append(b'"OLDNAME" (%b)' % (b'"%b"' % name if name.isdigit() else name))  # bare digits are a number there
     return items
 
 
@@ -117,7 +118,8 @@ def _parse_extended(reader: Reader, items: list[Tree]) -> tuple[tuple[str, ...],
     child_info: tuple[str, ...] = ()
     old_name: str | None = None
     for tag, value in zip(items[::2], items[1::2], strict=False):
-        octets = [word for word in value if isinstance(word, bytes)] if isinstance(value, list) else []
+        words = value if isinstance(value, list) else []
+        octets = [b"%d" % word if isinstance(word, int) else word for word in words if isinstance(word, bytes | int)]
         match tag.upper() if isinstance(tag, bytes) else tag:
             case b"CHILDINFO":
                 child_info = tuple([word.decode("ascii", "replace") for word in octets])
