@@ -34,13 +34,16 @@ def set_up_log(style: str, level: str, stream: TextIO | None = None) -> None:
     root.propagate = False
 
 
+_NOT_LOOKED_UP: Final = {
+    **dict.fromkeys(("pathname", "filename", "module", "funcName", "threadName", "processName", "taskName"), ""),
+    **dict.fromkeys(("lineno", "process", "thread", "relativeCreated"), 0),
+    "exc_text": None,
+}
+"""In every record all the same, for formatters of others that name it."""
+
+
 class Record(logging.LogRecord):
     """A record without file, function, thread and process, which nobody prints and which take half of its time to find out."""
-
-    pathname = filename = module = ""
-    lineno = process = thread = 0
-    funcName = threadName = processName = taskName = None  # noqa: N815 - the library's names
-    exc_text = None
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Record(logging.LogRecord):
         _func: str | None = None,
         sinfo: str | None = None,
     ) -> None:
+        self.__dict__.update(_NOT_LOOKED_UP)
         self.name = name
         self.msg = msg
         self.args = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
@@ -63,7 +67,6 @@ class Record(logging.LogRecord):
         self.stack_info = sinfo
         self.created = now = time.time()
         self.msecs = now % 1 * 1000
-        self.relativeCreated = 0.0  # the library's name
 
 
 class BatchHandler(logging.StreamHandler[TextIO]):
