@@ -4,6 +4,7 @@ Identifiers are plain integers at run time (NewType), so that they cost nothing 
 """
 
 import enum
+import re
 from dataclasses import dataclass
 from typing import Final, NewType
 
@@ -63,13 +64,12 @@ class Address:
 
     def __str__(self) -> str:
         local = self.local
-        if not _is_dot_string(local):
+        if _DOT_STRING.fullmatch(local) is None:
             local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
         return f"{local}@{self.domain}"
 
 
-_ATEXT: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
-
-
-def _is_dot_string(local: str) -> bool:
-    return all(atom and all(c in _ATEXT or ord(c) > 127 for c in atom) for atom in local.split("."))
+# RFC 5321 4.1.2 Dot-string, with RFC 6531's characters beyond ASCII
+_DOT_STRING: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*"
+)

@@ -41,14 +41,16 @@ def return_path(reverse_path: Address | None) -> bytes:
 
 def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:
     """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
+    addressee = f"\r\n\tfor {format_path(envelope.recipients[0].address).decode()}" if len(envelope.recipients) == 1 else ""
+    return f"{_from_by_with(origin, hostname, envelope.is_utf8)}{addressee}; {_date(int(now))}\r\n".encode()
+
+
+@lru_cache(maxsize=256)  # the same for all messages of a connection
+def _from_by_with(origin: Origin, hostname: str, is_utf8: bool) -> str:
     address = origin.peer.partition("%")[0]  # the scope of a link-local address is ours alone, and no grammar has it
     peer = f" ([{'IPv6:' if ':' in address else ''}{address}])" if address else ""
     hello = _NOT_DOMAIN.sub("_", origin.hello)
-    addressee = f"\r\n\tfor {format_path(envelope.recipients[0].address).decode()}" if len(envelope.recipients) == 1 else ""
-    return (
-        f"Received: from {hello}{peer}\r\n\tby {hostname} with {with_keyword(origin, envelope.is_utf8)}"
-        f"{addressee}; {_date(int(now))}\r\n"
-    ).encode()
+    return f"Received: from {hello}{peer}\r\n\tby {hostname} with {with_keyword(origin, is_utf8)}"
 
 
 def with_keyword(origin: Origin, is_utf8: bool) -> str:

@@ -5,9 +5,9 @@
     store.write(unit, bodies, done)           one unit of work; done(outcome) on the loop's thread once it is durable
     await store.perform(unit, bodies)         the same as a coroutine
 
-A unit of work is a plain function of a `Transaction`. It runs off the loop, alone, may run together with others in one
-group commit, and either happens whole or (when it raises) not at all. It must not keep the transaction, do I/O or
-read a clock. What it writes is published to subscribers after the commit, in commit order, and before `done` is called.
+A unit of work is a plain function of a `Transaction`. It runs alone, on the loop's thread or off it, may run together with
+others in one group commit, and either happens whole or (when it raises) not at all. It must not keep the transaction, do
+I/O or read a clock. What it writes is published to subscribers after the commit, in commit order, and before `done` is called.
 """
 
 from array import array

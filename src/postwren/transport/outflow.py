@@ -7,6 +7,7 @@ of it is in memory beyond the batch. Idle, it holds nothing.
 """
 
 import asyncio
+import os
 from collections import deque
 from typing import Final
 
@@ -29,7 +30,18 @@ class BodyFailed(Exception):
 class Outflow:
     """One link's way out. The link sets `is_full` when the transport wants no more, and `channel` when TLS begins."""
 
-    __slots__ = ("_batch", "_batched", "_is_over", "channel", "compression", "is_full", "later", "transport", "written")
+    __slots__ = (
+        "_batch",
+        "_batched",
+        "_fd",
+        "_is_over",
+        "channel",
+        "compression",
+        "is_full",
+        "later",
+        "transport",
+        "written",
+    )
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -41,6 +53,8 @@ class Outflow:
         self._batched = 0
         self.written = 0  # octets, ever
         self._is_over = False
+        sock = transport.get_extra_info("socket")
+        self._fd = -1 if sock is None else sock.fileno()
 
     def collect(self, outputs: list[Output]) -> None:
         """Take what the core wants sent; write what fills a batch. Raises BodyFailed, TlsFault."""
@@ -102,7 +116,22 @@ class Outflow:
         """Write these as they are (ciphertext already), at once."""
         if data:
             self.written += len(data)
-            self.transport.write(data)
+            rest = self._send(data)
+            if rest:
+                self.transport.write(rest)
+
+    def _send(self, data: bytes) -> bytes:
+        """Give the kernel what it takes at once, past the transport, which would hold on to the interpreter for the length of the
+        call (5 % of a delivery). What is left is the transport's, and so is an error, which it will find again. A transport that
+        closes is not passed by: its descriptor may be another connection's by now."""
+        transport = self.transport
+        if self._fd < 0 or transport.get_write_buffer_size() or transport.is_closing():
+            return data
+        try:
+            sent = os.write(self._fd, data)
+        except OSError:
+            return data
+        return data[sent:] if sent < len(data) else b""
 
     def taken(self) -> int:
         """Octets that the peer's system has acknowledged: neither the transport nor our kernel holds them any more."""

@@ -70,3 +70,11 @@ def test_lines_of_one_turn_leave_in_one_write_and_none_is_lost() -> None:
         assert len(writes) == 2
 
     asyncio.run(talk())
+
+
+def test_a_formatter_that_is_not_ours_finds_all_that_records_have() -> None:
+    before = logging.LogRecord("x", logging.INFO, "file.py", 1, "m", (), None)
+    set_up_log("text", "info", io.StringIO())
+    after = logging.getLogRecordFactory()("x", logging.INFO, "file.py", 1, "m %s", ("n",), None)
+    assert set(vars(before)) <= set(vars(after))
+    assert after.getMessage() == "m n"

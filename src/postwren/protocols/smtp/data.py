@@ -15,6 +15,7 @@ __all__ = ["DataReader", "LineEndCheck", "stuff"]
 _END: Final = b"\r\n.\r\n"
 # What may be the beginning of a line end with a dot is held back, longest first.
 _HELD_BACK: Final = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+_ORDINARY: Final = bytes(octet for octet in range(256) if octet not in b"\0\r\n")
 
 
 class LineEndCheck:
@@ -28,10 +29,11 @@ class LineEndCheck:
 
     def feed(self, data: bytes) -> bool:
         """Take the next octets (not b""); whether all is clean so far."""
-        pairs = data.count(b"\r\n") + (self._after_cr and data[0] == 10)
-        carriage_returns = data.count(b"\r") + self._after_cr
+        completes = self._after_cr and data[0] == 10  # the pair that was cut
+        is_broken = self._after_cr and not completes
         self._after_cr = data[-1] == 13
-        if data.count(b"\n") != pairs or carriage_returns - self._after_cr != pairs or b"\0" in data:
+        paired = 2 * data.count(b"\r\n") + completes + self._after_cr
+        if is_broken or len(data.translate(None, _ORDINARY)) != paired:
             self.is_clean = False
         return self.is_clean
 

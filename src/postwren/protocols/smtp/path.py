@@ -11,6 +11,7 @@ Non-ASCII is allowed here; whether the transaction may use it (SMTPUTF8) is judg
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 import idna
@@ -47,6 +48,7 @@ def is_ascii(address: Address) -> bool:
     return address.local.isascii()
 
 
+@lru_cache(maxsize=1024)  # the same few recipients, mostly; an error is not kept
 def parse_path(text: str) -> Address | None:
     """Path / "<>" / "<Postmaster>"; None is the null reverse-path."""
     if text[:1] != "<" or text[-1:] != ">":

@@ -85,6 +85,7 @@ class SmtpSession:
         "_link",
         "_login",
         "_now",
+        "_origin",
         "_protocol",
         "_reception",
         "_settings",
@@ -112,6 +113,7 @@ class SmtpSession:
         self._link: LinkControl
         self._hello = ""
         self._protocol = ""
+        self._origin: Origin | None = None
         self._login = ""
         self._exchange: LoginExchange | None = None
         self._envelope: Envelope | None = None
@@ -134,6 +136,7 @@ class SmtpSession:
 
     def tls_started(self, tls: TlsInfo) -> Handled:  # noqa: ARG002
         self._clear()
+        self._origin = None
         self._hello = ""
         self._exchange = None
         self.core.tls_started()
@@ -181,6 +184,7 @@ class SmtpSession:
 
     def _hello_said(self, command: Ehlo | Lhlo) -> None:
         self._clear()
+        self._origin = None
         self._hello = command.name
         self._protocol = "LMTP" if isinstance(command, Lhlo) else "ESMTP"
         mechanisms = self._authenticator.mechanisms(self._link) if self._authenticator is not None else ()
@@ -188,6 +192,7 @@ class SmtpSession:
 
     def _helo(self, command: Helo) -> None:
         self._clear()
+        self._origin = None
         self._hello = command.name
         self._protocol = "SMTP"
         self.core.send(Reply(250, "", self._settings.hostname))
@@ -313,6 +318,7 @@ class SmtpSession:
             case Accepted():
                 self._login = step.login
                 self._log("login", login=step.login)
+                self._origin = None
                 self.core.send(say.AUTHENTICATED)
             case Refused(reason):
                 self._refuse(LOGINS[reason], "login refused", reason=reason.value)
@@ -328,10 +334,16 @@ class SmtpSession:
 
     def _begin(self) -> Reception:
         assert self._envelope is not None
-        link = self._link
-        origin = Origin(self._hello, link.peer.address, self._protocol, link.tls is not None, self.core.is_authenticated)
+        origin = self._origin or self._where_from()
         self._reception = Reception(self._store, self._envelope, origin, self._settings.hostname, self._now())
         return self._reception
+
+    def _where_from(self) -> Origin:
+        """Kept until the next hello or login: TLS needs a new hello."""
+        link = self._link
+        origin = Origin(self._hello, link.peer.address, self._protocol, link.tls is not None, self.core.is_authenticated)
+        self._origin = origin
+        return origin
 
     def _message_ended(self, event: MessageEnded) -> Handled:
         if event.fault is not None:

@@ -3,17 +3,21 @@ so that nothing is copied. Hashes are computed as the octets pass.
 """
 
 import os
+import re
 import secrets
 import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
 from postwren.storage.embedded.record import HEADER_SIZE, format_header
 from postwren.storage.embedded.volume import Volume, refusal
 
 __all__ = ["EmbeddedBodyWriter", "MemoryBody", "SpoolFile", "SpooledBody"]
+
+_DOT_LINE: Final = re.compile(rb"\n\.")  # half the time of `in`
 
 
 class SpoolFile:
@@ -138,18 +142,22 @@ class EmbeddedBodyWriter:
         """StoreFull when the spool cannot take it; the writer is then of no more use."""
         if not data:
             return
-        self._sha.update(data)
-        self._crc = zlib.crc32(data, self._crc)
-        if not self._has_dot_line:
-            self._has_dot_line = (self._is_line_start and data[0] == 0x2E) or b"\n." in data
-            self._is_line_start = data[-1] == 0x0A
         self._size += len(data)
         if self._file is not None:
+            self._look_at(data)
             self._append(self._file, data)
             return
         self._parts.append(bytes(data))
         if self._size > self._spool_above:
             self._start_file()
+
+    def _look_at(self, data: bytes) -> None:
+        """The next octets, for what is known of the whole: once for a short message, as they come for a long one."""
+        self._sha.update(data)
+        self._crc = zlib.crc32(data, self._crc)
+        if not self._has_dot_line:
+            self._has_dot_line = (self._is_line_start and data[:1] == b".") or _DOT_LINE.search(data) is not None
+            self._is_line_start = data[-1:] == b"\n"
 
     def _start_file(self) -> None:
         if self._volume.free(self._spool) < self._reserve:
@@ -158,8 +166,10 @@ class EmbeddedBodyWriter:
             self._file = SpoolFile(self._volume, self._spool)
         except OSError as error:
             raise self._refuse(error) from error
-        self._append(self._file, bytes(HEADER_SIZE) + b"".join(self._parts))
+        octets = b"".join(self._parts)
         self._parts.clear()
+        self._look_at(octets)
+        self._append(self._file, bytes(HEADER_SIZE) + octets)
 
     def _append(self, file: SpoolFile, data: bytes) -> None:
         try:
@@ -175,10 +185,11 @@ class EmbeddedBodyWriter:
         return refused
 
     def finish(self) -> MemoryBody | SpooledBody:
-        content_id = self._sha.digest()
         if self._file is None:
-            octets = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            return MemoryBody(octets, content_id, self._crc, self._has_dot_line)
+            octets = b"".join(self._parts)
+            self._look_at(octets)
+            return MemoryBody(octets, self._sha.digest(), self._crc, self._has_dot_line)
+        content_id = self._sha.digest()
         try:
             self._file.put(format_header(self._size, self._crc, content_id), 0)
         except OSError as error:

@@ -98,9 +98,14 @@ class OwnSegment:
         self._size = os.fstat(fd).st_size
         self.end = self.recorded = self._position = end
 
+    @property
+    def is_ready(self) -> bool:
+        """There is a segment with room."""
+        return self.fd >= 0 and self.end < self._most
+
     def make_ready(self) -> None:
-        """Before a group with bodies, outside a transaction: there is a segment with room."""
-        if self.fd >= 0 and self.end < self._most:
+        """Before a group with bodies, outside a transaction: see that it `is_ready`."""
+        if self.is_ready:
             return
         full, fd, path = self.segment_id, -1, None
         try:

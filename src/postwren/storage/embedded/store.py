@@ -5,8 +5,8 @@
     DATA/spool/        long messages on their way in
     DATA/derived.db    what was rendered of messages; may be deleted
 
-Units that are queued in one turn of the loop reach the writer together; a unit with a message in the spool waits until
-that file is synced, so that nobody else has to.
+Units that are queued while the writer is at work reach it together, and short ones have run by then (`Writer.put_prepared`);
+a unit with a message in the spool waits until that file is synced, so that nobody else has to.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from postwren.storage.embedded.schema import is_current, migrate
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.volume import Volume
-from postwren.storage.embedded.writer import Item, Look, Writer
+from postwren.storage.embedded.writer import PREPARED_UNITS, Item, Look, Writer
 from postwren.terms import AccountId, ModSeq
 
 __all__ = ["EmbeddedStore"]
@@ -81,6 +81,7 @@ class EmbeddedStore:
         self._feed = Feed(loop, self._changes_above)
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._queued: list[Item] = []  # in this turn of the loop
+        self._in_hand = 0  # units that the writer has and did not finish
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
@@ -195,9 +196,16 @@ class EmbeddedStore:
         self._queued.append(item)
 
     def _hand_over(self) -> None:
-        if self._queued:
-            self._writer.put(self._queued)
-            self._queued = []
+        """What was queued while the writer was at work, or in this turn of the loop. Short units run here: beside the loop, on
+        another thread, they would pass the interpreter back and forth with it at every statement (ADR 0008)."""
+        if not self._queued or self._in_hand:
+            return
+        group = self._queued[:PREPARED_UNITS]
+        if not self._writer.put_prepared(group):
+            group = self._queued[:]
+            self._writer.put(group)
+        del self._queued[: len(group)]
+        self._in_hand = len(group)
 
     def _sync_first(self, item: Item) -> None:
         files = [body.file for body in item.bodies if isinstance(body, SpooledBody)]
@@ -266,10 +274,13 @@ class EmbeddedStore:
 
     def _announce_finished(self) -> None:
         while self._finished:
-            for item in self._finished.popleft():
+            group = self._finished.popleft()
+            self._in_hand -= len(group)
+            for item in group:
                 self._announce(item)
         if self._writer.failed is not None:
             self._tell_failure()
+        self._hand_over()
 
     def _announce(self, item: Item) -> None:
         if item.error is None:
@@ -344,7 +355,9 @@ class EmbeddedStore:
         self._sync_pool.shutdown()
         for item in list(self._syncing):
             self._spool_synced(item)
-        self._hand_over()
+        queued, self._queued = self._queued, []
+        self._in_hand += len(queued)
+        self._writer.put(queued)
         self._writer.end()
         self._announce_finished()
         self._bulk.close()

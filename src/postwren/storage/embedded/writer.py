@@ -2,7 +2,8 @@
 
 All units that wait when the writer comes round form a group and run inside one transaction; their messages go into the segment
 in one write, whose sync runs in a second thread beside the commit of the index; when both are durable, all outcomes go to the
-loop in one call. The next group gathers meanwhile.
+loop in one call. The next group gathers meanwhile. A group of short units the loop runs itself (`put_prepared`, ADR 0008), and
+hands over with the transaction open; the baton says whose the connection, the segment and the transaction's rows are.
 
 What must stay true:
 - nothing is acknowledged before both syncs returned (D-01); nothing refused leaves a row (D-03);
@@ -20,13 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
 from postwren.mailstore.errors import StoreFailed, StoreFull
 from postwren.mailstore.model import Change
 from postwren.mailstore.port import NewBody, Unit, WriteDone
+from postwren.storage.embedded.body import MemoryBody
 from postwren.storage.embedded.index import FAULTS, PAGE, immediate, refusal_of, roll_back, value
 from postwren.storage.embedded.recovery import take_back
 from postwren.storage.embedded.segment import OwnSegment
@@ -34,7 +36,7 @@ from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.transaction import EmbeddedTransaction
 from postwren.storage.embedded.volume import Volume
 
-__all__ = ["Item", "Look", "Writer"]
+__all__ = ["PREPARED_UNITS", "Item", "Look", "Writer"]
 
 
 @dataclass(slots=True, eq=False)
@@ -49,12 +51,31 @@ class Item:
     changes: list[Change] = field(default_factory=list)
 
     @property
+    def is_short(self) -> bool:
+        """A delivery or an append of a short message."""
+        return bool(self.bodies) and all(isinstance(body, MemoryBody) for body in self.bodies)
+
+    @property
     def octets(self) -> int:
         return sum(body.size for body in self.bodies)
 
 
 class Look:
     """Asks the writer to see whether another process wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A group whose units have run inside an open transaction: what is left is to make it durable. It comes with the baton."""
+
+    group: list[Item]
+
+
+PREPARED_UNITS: Final = 64
+"""So many are run on the loop at once; more would keep it too long."""
+SLOW: Final = 0.05
+OFF_LOOP: Final = 60.0
+"""Seconds: units that keep the loop this long (pages of the index come from a slow disk) run off the loop for a while."""
 
 
 class HalfDone(Exception):
@@ -116,8 +137,12 @@ class Writer:
         self._settings = settings
         self._finished = finished
         self._foreign = foreign
-        self._queue: SimpleQueue[list[Item] | Look | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Item] | Prepared | Look | None] = SimpleQueue()
         self._waiting: list[Item] = []
+        self._is_look_due = False
+        self._idle_from = monotonic()
+        self._off_loop_until = 0.0
+        self._baton = threading.Lock()  # who holds it may use the connection and the segment
         self._transaction = EmbeddedTransaction(connection, segment)
         self._data_version = self._read_data_version()
         self._log_pages = 1  # so that the first idle moment comes
@@ -131,6 +156,41 @@ class Writer:
 
     def put(self, items: list[Item] | Look) -> None:
         self._queue.put(items)
+
+    def put_prepared(self, group: list[Item]) -> bool:
+        """On the loop's thread, while nothing that was put is unfinished: run these units here and now, and leave only their
+        durability to the writer's. False when that cannot be (other kinds of units, another process that writes, a checkpoint,
+        anything out of the ordinary): then nothing happened."""
+        if not all(item.is_short for item in group) or not self._baton.acquire(blocking=False):
+            return False
+        begun = monotonic()
+        if self.failed is None and self._segment.is_ready and begun >= self._off_loop_until and self._prepare(group):
+            if monotonic() - begun > SLOW:
+                self._off_loop_until = begun + OFF_LOOP
+            self._queue.put(Prepared(group))
+            return True
+        self._baton.release()
+        return False
+
+    def _prepare(self, group: list[Item]) -> bool:
+        self._connection.set_busy_timeout(0)  # the loop waits for no other process
+        try:
+            self._check_reserve()
+            self._begin()
+            for item in group:
+                self._run_unit(item)
+        except Exception:  # whatever it is: the writer's thread will find it again, and judge
+            self._undo_prepared(group)
+            return False
+        finally:
+            self._connection.set_busy_timeout(int(self._settings.lock_seconds * 1000))
+        return True
+
+    def _undo_prepared(self, group: list[Item]) -> None:
+        try:
+            self._undo(group)
+        except StoreFailed as error:
+            self._fail(error, group)
 
     def end(self) -> None:
         """Finish what is queued; blocks."""
@@ -150,26 +210,45 @@ class Writer:
             is_open = self._gather()
             while self._waiting:
                 group = self._next_group()
-                self._run_group(group)
-                self._finished(group)
-                if self._log_pages * PAGE > self._settings.wal_octets:
-                    self._checkpoint()
+                with self._baton:
+                    self._run_group(group)
+                    self._bound_log()
+                    self._idle_from = monotonic()
+                self._finished(group)  # without the baton, so that the loop can prepare the next group at once
                 is_open = self._take_queued() and is_open
-        self._close()
+        with self._baton:
+            self._close()
+
+    def _bound_log(self) -> None:
+        if self._log_pages * PAGE > self._settings.wal_octets:
+            self._checkpoint()
 
     def _gather(self) -> bool:
         """Wait for work; an idle moment is used for a checkpoint. False when there is no more to come."""
-        idle_from = monotonic() + self._settings.idle_seconds
         while True:
+            if self._is_look_due:
+                self._is_look_due = False
+                self._if_free(self._look)  # where it is not, the loop's group looks for itself
+            left = self._idle_from + self._settings.idle_seconds - monotonic()
             try:
-                got = self._queue.get(timeout=max(0.0, idle_from - monotonic()) if self._log_pages else None)
+                got = self._queue.get(timeout=max(0.0, left) if self._log_pages else None)
             except Empty:
-                self._checkpoint()
-                self._fill_log()
+                self._if_free(self._rest)
                 continue
-            if not isinstance(got, Look):
-                return self._take(got) and self._take_queued()
-            self._look()
+            is_open = self._take(got) and self._take_queued()
+            if not is_open or self._waiting:
+                return is_open
+
+    def _if_free(self, action: Callable[[], None]) -> None:
+        if self._baton.acquire(blocking=False):
+            try:
+                action()
+            finally:
+                self._baton.release()
+
+    def _rest(self) -> None:
+        self._checkpoint()
+        self._fill_log()
 
     def _take_queued(self) -> bool:
         is_open = True
@@ -179,12 +258,24 @@ class Writer:
         except Empty:
             return is_open
 
-    def _take(self, got: "list[Item] | Look | None") -> bool:
-        if isinstance(got, Look):
-            self._look()
+    def _take(self, got: "list[Item] | Prepared | Look | None") -> bool:
+        if isinstance(got, Prepared):
+            self._finish(got.group)
+        elif isinstance(got, Look):
+            self._is_look_due = True
         elif got is not None:
             self._waiting += got
         return got is not None
+
+    def _finish(self, group: list[Item]) -> None:
+        """Make a prepared group durable, and give the baton back."""
+        if self.failed is not None:  # meanwhile, while a message in the spool was synced
+            self._undo_prepared(group)
+        self._run_group(group, is_prepared=True)
+        self._bound_log()
+        self._idle_from = monotonic()
+        self._baton.release()
+        self._finished(group)
 
     def _next_group(self) -> list[Item]:
         octets, count = 0, 0
@@ -199,11 +290,14 @@ class Writer:
 
     # -- a group
 
-    def _run_group(self, group: list[Item]) -> None:
+    def _run_group(self, group: list[Item], *, is_prepared: bool = False) -> None:
         """Every item has its outcome when this returns. One that was kept stays so, whatever fails after it."""
         if self.failed is None:
             try:
-                self._commit(group)
+                if is_prepared:
+                    self._make_durable(group)
+                else:
+                    self._commit(group)
                 return
             except StoreFull as error:
                 self._recover_from_full(group, error)
