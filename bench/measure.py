@@ -68,7 +68,7 @@ class Row:
     def ratio(self) -> float | None:
         """How many times better we are than the best peer."""
         ours, peer = self.median(OURS), self.best_peer()
-        if ours is None or peer is None:
+        if ours is None or peer is None or 0 in (ours, peer[1]):  # below what the clock tells
             return None
         return ours / peer[1] if self.is_rate else peer[1] / ours
 
