@@ -39,36 +39,36 @@ class Follower:
     def __init__(self, handle: SnapshotHandle) -> None:
         self.handle = handle
         self.deltas: list[Delta] = []
-        self.uids = list(handle.uids[: handle.count])
+        self.uids: list[int] | None = None
         self.flags: dict[int, int] = {}
-        self.is_begun = False
         handle.listen(self.note)
+
+    def numbers(self) -> list[int]:
+        """The UIDs in order: those of the mailbox as it was opened, until something is told."""
+        if self.uids is None:
+            self.uids = list(self.handle.uids[: self.handle.count])
+        return self.uids
 
     def note(self, delta: Delta) -> None:
         self.deltas.append(delta)
-        if not self.is_begun:
-            return
-        gone = [uid for uid in self.uids if any(lo <= uid <= hi for lo, hi in delta.expunged)]
-        self.uids = [uid for uid in self.uids if uid not in gone]
         snapshot = self.handle.snapshot
+        uids = [uid for uid in self.numbers() if not any(lo <= uid <= hi for lo, hi in delta.expunged)]
         if delta.appended is not None:
             first, last = delta.appended
-            assert first == len(self.uids)
-            self.uids += snapshot.uids[first : last + 1]
-            self.flags |= zip(snapshot.uids[first : last + 1], snapshot.flagset_ids[first : last + 1], strict=True)
+            assert first == len(uids)
+            uids += snapshot.uids[first : last + 1]
+            self.look(first, last + 1)
         for lo, hi in delta.changed:
-            start, end = snapshot.span(lo, hi)
-            self.flags |= zip(snapshot.uids[start:end], snapshot.flagset_ids[start:end], strict=True)
+            self.look(*snapshot.span(lo, hi))
+        self.uids = uids
+
+    def look(self, start: int, end: int) -> None:
+        snapshot = self.handle.snapshot
+        self.flags |= zip(snapshot.uids[start:end], snapshot.flagset_ids[start:end], strict=True)
 
     def begin(self) -> None:
         """The columns are there."""
-        self.uids = list(self.handle.uids[: self.handle.count])
-        held, self.deltas = self.deltas, []
-        snapshot = self.handle.snapshot
-        self.flags = dict(zip(snapshot.uids, snapshot.flagset_ids, strict=True))
-        self.is_begun = True
-        for delta in held:
-            self.note(delta)
+        self.look(0, self.handle.snapshot.count)
 
     def verify(self, reader: Reader) -> None:
         """All that it was told is all that there is."""
@@ -76,8 +76,8 @@ class Follower:
         entries = reader.entries(snapshot.account_id, snapshot.mailbox_id)
         mailbox = reader.mailbox(snapshot.account_id, snapshot.mailbox_id)
         assert rows_of(snapshot) == told(entries)
-        assert self.uids == [entry.uid for entry in entries]
-        assert {uid: self.flags[uid] for uid in self.uids} == {entry.uid: entry.flagset_id for entry in entries}
+        assert self.numbers() == [entry.uid for entry in entries]
+        assert {uid: self.flags[uid] for uid in self.numbers()} == {entry.uid: entry.flagset_id for entry in entries}
         assert mailbox is not None
         assert (snapshot.uidnext, snapshot.highestmodseq) == (mailbox.uidnext, mailbox.highestmodseq)
         assert (snapshot.count, snapshot.uidvalidity) == (mailbox.messages, mailbox.uidvalidity)
