@@ -51,9 +51,9 @@ class Limits:
 class Delta:
     """What one or more commits changed in a mailbox, to be taken in this order: `expunged`, `appended`, `changed`.
 
-    `appended` are the first and last position in `snapshot.uids` as it is while the listener is called. The ranges may span UIDs that do not exist, and
-    `changed` may name messages again whose flags were known already (their ModSeq says so). `modseq` is the highest of these
-    changes. `is_gone`: the mailbox was deleted."""
+    `appended` are the first and last position in `snapshot.uids` as it is while the listener is called. The ranges may span UIDs
+    that do not exist, and `changed` may name messages again whose flags were known already (their ModSeq says so). `modseq` is
+    the highest of these changes. `is_gone`: the mailbox was deleted."""
 
     expunged: UidRanges
     appended: tuple[int, int] | None
