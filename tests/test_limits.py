@@ -143,11 +143,13 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "protocols.smtp.limits.Limits.authenticated_recipients": (SMTP_SCRIPT, "who has logged in may name more"),
     "protocols.smtp.limits.Limits.reply_line": (HERE, "test_a_line_of_an_smtp_server_has_its_limit"),
     "protocols.smtp.limits.Limits.reply_lines": (HERE, "test_a_reply_of_an_smtp_server_has_its_limit"),
-    "server.imap.settings.ImapSettings.size_limit": (IMAP_SESSION, "test_a_message_of_the_limit_is_taken_and_one_more_octet_is_not"),
+    "server.imap.settings.ImapSettings.size_limit": (
+        IMAP_SESSION, "test_a_message_of_the_limit_is_taken_and_one_more_octet_is_not"),
     "server.imap.settings.ImapSettings.save_limit": (IMAP_SESSION, "test_so_many_messages_are_copied_at_once_and_not_one_more"),
     "server.imap.settings.ImapSettings.contexts": (IMAP_SESSION, "test_so_many_searches_are_kept_up_to_date_and_not_one_more"),
     "server.imap.settings.ImapSettings.faults": (IMAP_SESSION, "test_so_many_faults_after_login_and_then_the_connection_ends"),
-    "server.imap.settings.ImapSettings.searches": (IMAP_SESSION, "test_a43_so_many_searches_of_an_account_at_once_and_not_one_more"),
+    "server.imap.settings.ImapSettings.searches": (
+        IMAP_SESSION, "test_a43_so_many_searches_of_an_account_at_once_and_not_one_more"),
     "server.imap.settings.ImapSettings.search_seconds": (IMAP_SESSION, "test_a43_a_search_ends_when_its_time_is_over"),
     "server.login.policy.LoginPolicy.failure_delay": (LOGIN, "test_a61_unknown_and_known_logins_take_the_same_road"),
     "server.login.policy.LoginPolicy.hash_queue": (LOGIN, "test_a62_a_thousand_logins_at_once_hash_two_at_a_time"),
