@@ -17,6 +17,7 @@ from bench.lab.mail import with_crlf
 from bench.lab.postfix import Postfix
 from bench.lab.postwren import Postwren
 from bench.lab.process import Unavailable
+from tests.interop.hostile import World, begin
 from tests.interop.house import Corpus, House
 from tests.shared import SHARED
 
@@ -70,6 +71,12 @@ def _peer(folder: Path, logins: list[str], stack: contextlib.ExitStack) -> House
     return House(
         postfix.smtp, dovecot.lmtp, dovecot.pop3, dovecot.pop3s, dovecot.imap, dovecot.imaps, certificate, False, iter(logins)
     )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server to be attacked, each file its own."""
+    yield from begin(tmp_path_factory.mktemp("hostile"))
 
 
 @pytest.fixture

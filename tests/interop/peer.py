@@ -15,6 +15,8 @@ ANSWER: Final = {
     "lmtp": re.compile(rb"[2345]\d\d[ -][ -~]*\r\n"),
     "pop3": re.compile(rb"(\+OK|-ERR|\+)[ -~]*\r\n"),
     "pop3s": re.compile(rb"(\+OK|-ERR|\+)[ -~]*\r\n"),
+    "imap": re.compile(rb"(\+ |(\*|[!-~]{1,255}) (OK|NO|BAD|BYE|CAPABILITY|ID) )[ -~]*\r\n"),
+    "imaps": re.compile(rb"(\+ |(\*|[!-~]{1,255}) (OK|NO|BAD|BYE|CAPABILITY|ID) )[ -~]*\r\n"),
 }
 """What a line of a server of this protocol looks like, listings and messages aside."""
 
@@ -60,6 +62,16 @@ class Peer:
         line = bytes(self._unread[: end + 1])
         del self._unread[: end + 1]
         return line
+
+    def octets(self, size: int) -> bytes:
+        while len(self._unread) < size:
+            data = self.sock.recv(1 << 20)
+            if not data:
+                raise EOFError(bytes(self._unread[:1000]))
+            self._unread += data
+        taken = bytes(self._unread[:size])
+        del self._unread[:size]
+        return taken
 
     def reply(self) -> bytes:
         """The last line of the next reply; a reply of POP3 has one."""
