@@ -85,6 +85,7 @@ def best_of_two(work: Callable[[], object]) -> float:
     return best
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cost_is_linear(shape: str) -> None:
     """With the caps taken away, so that it is the algorithm that is linear and not only the cap that saves it."""
@@ -94,6 +95,7 @@ def test_cost_is_linear(shape: str) -> None:
         assert large < 8 * max(small, 0.003), f"{small:.4f} s became {large:.4f} s"
 
 
+@pytest.mark.real
 def test_blanks_of_quoted_printable_are_seen_once() -> None:
     small, large = (best_of_two(lambda n=n: decode_quoted_printable(b" " * n + b"x")) for n in (50_000, 200_000))  # type: ignore[misc]
     assert large < 8 * max(small, 0.003)
