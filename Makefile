@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := src
 
-.PHONY: setup run demo test unit check fuzz bench interop crash ci lock
+.PHONY: setup run demo test unit check fuzz bench interop crash deep ci lock
 
 setup: .venv/.ready
 
@@ -47,6 +47,10 @@ interop: setup     ## real programs from Debian's packages
 
 crash: setup       ## kill -9 at 300 random moments
 	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
+
+deep: setup        ## random lives of sessions and devices, far more of them than in make test
+	$(BIN)/python -W error -m tests.property.imap_walk --steps 100000
+	RUNS=10000 $(BIN)/pytest -q tests/property/test_plan_converges.py
 
 ci:                ## what a landing runs
 	bash .ci/run

@@ -27,9 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ops": {"terms"},
     "server": EDGE,
     "client": EDGE,
+    "sync": EDGE | {"client"},
     "testing": EDGE | {"server", "client", "storage", "app"},
-    "app": EDGE | {"server", "client", "storage"},
-    "cli": EDGE | {"server", "client", "app"},
+    "app": EDGE | {"server", "client", "sync", "storage"},
+    "cli": EDGE | {"server", "client", "sync", "app"},
 }
 PROTOCOL_MAY_IMPORT = {"smtp": {"sasl"}, "pop3": {"sasl"}, "imap": {"sasl"}}
 PURE_ROOMS = ("terms", "wire", "message", "protocols")
