@@ -13,10 +13,10 @@ from bench.lab.process import Unavailable
 from tests.interop.house import House
 
 from postwren.client.conversation import Security
-from postwren.client.imap import ImapClient, Refused
+from postwren.client.imap import ImapClient, Refused, Step
 from postwren.protocols.imap.client import LiteralBegan
 from postwren.protocols.imap.code import NONEXISTENT, TRYCREATE, AppendUid
-from postwren.protocols.imap.command import Create, Id, Namespace, Search, Sort, Thread
+from postwren.protocols.imap.command import Create, Id, Namespace, Noop, Search, Sort, Status, Thread
 from postwren.protocols.imap.command.fetch import Binary, BinarySize, Item, Preview, Section, SectionText
 from postwren.protocols.imap.command.list import StatusItem
 from postwren.protocols.imap.command.search import And, FlagKey, ReturnOption, Returns, SortKey, TextKey
@@ -26,6 +26,7 @@ from postwren.protocols.imap.response import Untagged
 from postwren.protocols.imap.response.body import Disposition
 from postwren.protocols.imap.response.capability import ServerId
 from postwren.protocols.imap.response.fetch import NIL
+from postwren.protocols.imap.response.list import MailboxStatus
 from postwren.protocols.imap.response.search import Esearch as EsearchResult
 from postwren.protocols.imap.response.search import SearchResult
 from postwren.protocols.imap.response.sharing import Namespaces
@@ -263,3 +264,19 @@ def test_a_wrong_password_is_refused(peer: Peer) -> None:
             await device.login(login, Secret("pass"))
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_many_commands_take_one_breath_and_are_answered_in_order(peer: Peer) -> None:
+    async def work() -> None:
+        async with ImapClient("127.0.0.1", peer.imap, security=Security.STARTTLS, trusted=peer.certificate) as device:
+            await device.login(peer.login(), Secret("pass"))
+            told: list[Untagged] = []
+            names = [f"box{number}" for number in range(100)]
+            made = await device.run_all([Step(Create(name)) for name in [*names, "box7"]])
+            assert [answer.status.value for answer in made] == ["OK"] * 100 + ["NO"]
+            steps = [Step(Status(name, (StatusItem.UIDNEXT,)), told.append) for name in [*names, "nowhere"]]
+            asked = await device.run_all(itertools.chain(steps, [Step(Noop())]))
+            assert [answer.status.value for answer in asked] == ["OK"] * 100 + ["NO", "OK"]
+            assert [answer.mailbox for answer in told if isinstance(answer, MailboxStatus)] == names
+
+    asyncio.run(work())

@@ -7,6 +7,7 @@
         await device.fetch(((7, 9),), (Section(is_peek=True),), sink)       # large sections go to files as they come
         await device.append("Sent", octets, ("\\\\Seen",))
         await device.idle(stop, told)
+        await device.run_all([Step(Status(name, items)) for name in names])      # any commands, in one round trip
         await device.logout()
 
 Numbers are UIDs throughout. What a server says by itself goes to `told` of the method that runs, and otherwise to `unsolicited`.
@@ -14,8 +15,10 @@ Numbers are UIDs throughout. What a server says by itself goes to `told` of the 
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
@@ -74,12 +77,26 @@ from postwren.protocols.imap.value import Ranges
 from postwren.protocols.sasl import Abort, ClientCredentials, ClientExchange, choose, client_exchange
 from postwren.wire.secret import Secret
 
-__all__ = ["ImapClient", "Refused", "Selected", "Sink"]
+__all__ = ["AHEAD", "ImapClient", "Refused", "Selected", "Sink", "Step"]
 
 Told: TypeAlias = Callable[[Untagged], object]
 Write: TypeAlias = Callable[[bytes], object]
 Sink: TypeAlias = Callable[[LiteralBegan], Write]
 """Where the octets of a large section go: called at its beginning, gives what writes it."""
+
+
+AHEAD: Final = 64
+"""Commands that are sent before the first of them is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of many (`run_all`): who hears what comes before its answer, where large sections go, its messages."""
+
+    command: Command
+    told: Told | None = None
+    sink: Sink | None = None
+    bodies: Sequence[Body] = ()
 
 
 class Refused(ServerFailed):
@@ -140,7 +157,7 @@ _NO_SINK: Final = "a section that is too large for memory, and no sink for it"
 
 
 class ImapClient:
-    """One connection, one command at a time. Every method raises Refused, ServerFailed, or OSError (ConnectionEnded) when the
+    """One connection, one method at a time. Every method raises Refused, ServerFailed, or OSError (ConnectionEnded) when the
     connection is gone."""
 
     def __init__(
@@ -221,7 +238,7 @@ class ImapClient:
             abort = exchange.finished()
         if abort is not None:
             raise ServerFailed(abort.reason)
-        _check(event)
+        _check(event.command, event.answer)
 
     # -- mailboxes
 
@@ -331,15 +348,36 @@ class ImapClient:
         self, command: Command, bodies: Sequence[Body] = (), told: Told | None = None, sink: Sink | None = None
     ) -> Tagged:
         """Any command: `told` hears what comes before its answer. Raises Refused."""
-        self._talk.core.send(command, bodies)
-        self._talk.flush()
+        return _check(command, (await self.run_all([Step(command, told, sink, bodies)]))[0])
+
+    async def run_all(self, steps: Iterable[Step]) -> list[Tagged]:
+        """Many commands, each sent while those before it are not answered yet: one round trip for all. The answers in order, NO
+        and BAD among them. What the server says meanwhile is told to the first that waits for its answer."""
+        ahead = iter(steps)
+        waiting: deque[Step] = deque()
+        answers: list[Tagged] = []
+        early: dict[int, Tagged] = {}  # answered before one that was sent before
+        while True:
+            waiting.extend(sent := list(islice(ahead, AHEAD - len(waiting))))
+            for step in sent:
+                self._talk.core.send(step.command, step.bodies)
+            self._talk.flush()
+            if not waiting:
+                return answers
+            done = await self._until_completed(waiting[0])
+            early[id(done.command)] = done.answer
+            while waiting and (answer := early.pop(id(waiting[0].command), None)) is not None:
+                answers.append(answer)
+                waiting.popleft()
+
+    async def _until_completed(self, first: Step) -> Completed:
         write: Write | None = None
         while not isinstance(event := await self._talk.next_event(), Completed):
             match event:
                 case LiteralBegan():
-                    if sink is None:
+                    if first.sink is None:
                         raise ServerFailed(_NO_SINK)
-                    write = sink(event)
+                    write = first.sink(event)
                 case LiteralReceived(data) if write is not None:
                     write(data)
                 case LiteralEnded():
@@ -347,9 +385,9 @@ class ImapClient:
                 case IdleBegan():
                     self._idling.set()
                 case _:
-                    self._told(event, told or self._unsolicited)
+                    self._told(event, first.told or self._unsolicited)
             self._talk.flush()  # a literal may have got its leave
-        return _check(event)
+        return event
 
     def _told(self, event: object, told: Told) -> None:
         match event:
@@ -377,10 +415,10 @@ class ImapClient:
         return found
 
 
-def _check(event: Completed) -> Tagged:
-    if event.answer.status is not AnswerStatus.OK:
-        raise Refused(event.command, event.answer)
-    return event.answer
+def _check(command: Command, answer: Tagged) -> Tagged:
+    if answer.status is not AnswerStatus.OK:
+        raise Refused(command, answer)
+    return answer
 
 
 def _ignore(response: Untagged) -> None:
