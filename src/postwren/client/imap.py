@@ -16,7 +16,7 @@ Numbers are UIDs throughout. What a server says by itself goes to `told` of the 
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -91,12 +91,14 @@ AHEAD: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of many (`run_all`): who hears what comes before its answer, where large sections go, its messages."""
+    """One command of many (`run_all`): who hears what comes before its answer, where large sections go, its messages, and what is
+    to be done when it is answered (the server may go on meanwhile, as far as buffers let it)."""
 
     command: Command
     told: Told | None = None
     sink: Sink | None = None
     bodies: Sequence[Body] = ()
+    done: Callable[[Tagged], Awaitable[None]] | None = None
 
 
 class Refused(ServerFailed):
@@ -368,7 +370,8 @@ class ImapClient:
             early[id(done.command)] = done.answer
             while waiting and (answer := early.pop(id(waiting[0].command), None)) is not None:
                 answers.append(answer)
-                waiting.popleft()
+                if (then := waiting.popleft().done) is not None:
+                    await then(answer)
 
     async def _until_completed(self, first: Step) -> Completed:
         write: Write | None = None
