@@ -70,6 +70,7 @@ class _AccountCheck:
         yield from self.sharing(mailboxes)
         for mailbox in mailboxes:
             yield from self.mailbox(mailbox)
+            yield from self.pairs(mailbox)
         yield from self.tombstones()
         if self.used != account.used:
             yield self.wrong("used", f"the account says {account.used} octets, its entries have {self.used}")
@@ -110,6 +111,15 @@ class _AccountCheck:
                     yield self.wrong("grant", f"{grant.identifier} is not found by its identifier", mailbox)
                 if not grant.rights:
                     yield self.wrong("grant", f"{grant.identifier} has no right", mailbox)
+
+    def pairs(self, mailbox: Mailbox) -> Iterator[Violation]:
+        """What a copy remembers of its mailbox names entries that are or were there, each once."""
+        uids: set[Uid] = set()
+        known = self.reader.flagsets(self.account.account_id)
+        for pair in self.reader.pairs(self.account.account_id, mailbox.mailbox_id):
+            if pair.uid in uids or not 0 < pair.uid < mailbox.uidnext or pair.flagset_id not in known:
+                yield self.wrong("pair", f"{pair} names an entry that never was, or that has another pair", mailbox)
+            uids.add(pair.uid)
 
     def mailbox(self, mailbox: Mailbox) -> Iterator[Violation]:
         messages = unseen = deleted = size = 0

@@ -29,6 +29,7 @@ from postwren.mailstore.model import (
     Mailbox,
     Property,
 )
+from postwren.mailstore.replica import ReplicaReader, ReplicaWriter
 from postwren.message.octets import Octets
 from postwren.message.searchtext import Needle, SearchText
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
@@ -51,7 +52,7 @@ UidRanges: TypeAlias = Sequence[tuple[int, int]]
 """Closed, ascending, disjoint ranges of UIDs: the only form in which sets of UIDs travel."""
 
 
-class Reader(Protocol):
+class Reader(ReplicaReader, Protocol):
     """Row-level reads. `account_id` comes first in everything: no read spans accounts but the directory's."""
 
     # -- directory
@@ -135,7 +136,7 @@ class Reader(Protocol):
         """All interned sets of the account, the empty one too."""
 
 
-class Transaction(Reader, Protocol):
+class Transaction(Reader, ReplicaWriter, Protocol):
     """Row-level writes inside a unit of work; they see their own effects. Rows are replaced whole."""
 
     def insert_account(self, account: Account) -> None: ...
@@ -151,7 +152,8 @@ class Transaction(Reader, Protocol):
     def insert_mailbox(self, mailbox: Mailbox) -> None: ...
     def update_mailbox(self, mailbox: Mailbox) -> None: ...
     def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
-        """The mailbox's row with its grants and properties; its entries must be expunged before, its tombstones stay."""
+        """The mailbox's row with its grants, properties, pairs and intents; its entries must be expunged before, its tombstones
+        stay."""
 
     def put_grant(self, grant: Grant) -> None:
         """In place of what the identifier had there."""

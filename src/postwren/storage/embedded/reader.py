@@ -29,6 +29,7 @@ from postwren.mailstore.model import (
 )
 from postwren.mailstore.port import UidRanges
 from postwren.mailstore.service import uidrange
+from postwren.storage.embedded.replica import ReplicaRows
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, SpecialUse, Uid
 
 __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
@@ -89,7 +90,7 @@ def _email(row: tuple[Any, ...]) -> Email:
     return Email(row[0], row[1], row[2], BodyRef(*row[3:7]), bool(row[7]), row[8])
 
 
-class EmbeddedReader:
+class EmbeddedReader(ReplicaRows):
     """Reads through one connection."""
 
     def __init__(self, connection: apsw.Connection) -> None:

@@ -175,7 +175,59 @@ def _sharing(connection: apsw.Connection) -> None:
     connection.execute(SHARING)
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing)
+COPIES: Final = """
+CREATE TABLE replica (
+    account_id INTEGER NOT NULL,
+    mailbox_id INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    remote_name TEXT NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uidnext INTEGER NOT NULL,
+    highestmodseq INTEGER NOT NULL,
+    modseq INTEGER NOT NULL,
+    epochs INTEGER NOT NULL,
+    object_id TEXT,
+    PRIMARY KEY (account_id, mailbox_id)
+) WITHOUT ROWID;
+
+CREATE TABLE pair (
+    account_id INTEGER NOT NULL,
+    mailbox_id INTEGER NOT NULL,
+    remote_uid INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    email_id INTEGER NOT NULL,
+    flagset_id INTEGER NOT NULL,
+    PRIMARY KEY (account_id, mailbox_id, remote_uid)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX pair_uid ON pair (account_id, mailbox_id, uid);
+CREATE INDEX pair_email ON pair (account_id, email_id);
+
+CREATE TABLE taken (
+    account_id INTEGER NOT NULL,
+    uidl BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    content_id BLOB NOT NULL,
+    mailbox_id INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    taken INTEGER NOT NULL,
+    PRIMARY KEY (account_id, uidl)
+) WITHOUT ROWID;
+
+CREATE TABLE intent (
+    account_id INTEGER NOT NULL,
+    mailbox_id INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    remote_uidnext INTEGER NOT NULL,
+    PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
+"""
+
+
+def _copies(connection: apsw.Connection) -> None:
+    connection.execute(COPIES)
+
+
+MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing, _copies)
 VERSION: Final = len(MIGRATIONS)
 
 

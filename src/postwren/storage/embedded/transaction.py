@@ -16,12 +16,16 @@ from postwren.mailstore.service import uidrange
 from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
+from postwren.storage.embedded.replica import ReplicaWrites
 from postwren.storage.embedded.segment import RETIRED, OwnSegment
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = ["EmbeddedTransaction"]
 
-OWNED: Final = ("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "grant_", "property", "account")
+OWNED: Final = (
+    *("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "grant_", "property"),
+    *("replica", "pair", "taken", "intent", "account"),
+)
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
@@ -47,7 +51,7 @@ _FEW: Final = 16
 """Ranges that are worth a statement each; many more are mostly single UIDs, which one statement takes together."""
 
 
-class EmbeddedTransaction(EmbeddedReader):
+class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
     """The writer's view: `begin` before each unit, `finish` after one that succeeded, `forget` after one that did not."""
 
     def __init__(self, connection: apsw.Connection, segment: OwnSegment) -> None:
@@ -179,7 +183,7 @@ class EmbeddedTransaction(EmbeddedReader):
         key = account_id, mailbox_id
         if self._row("SELECT 1 FROM entry WHERE account_id = ? AND mailbox_id = ? LIMIT 1", *key) is not None:
             raise KeyError("entries must be expunged before their mailbox")
-        for table in ("mailbox", "grant_", "property"):
+        for table in ("mailbox", "grant_", "property", "pair", "intent"):
             self._execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", key)  # noqa: S608 - names of ours
         gone = self._mailboxes.pop(key, None)
         if gone is not None:

@@ -6,12 +6,13 @@ A row is inserted once and updated only where it is: a service that breaks this 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Grant, Mailbox, Property
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.storage.memory.body import MemoryBody, Segments
+from postwren.storage.memory.replica import ReplicaRows, ReplicaTables, ReplicaWrites
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 __all__ = ["MemoryReader", "MemoryTransaction", "Tables"]
@@ -34,6 +35,7 @@ class AccountTables:
         "mailboxes",
         "names",
         "properties",
+        "replica",
     )
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class AccountTables:
         self.flagset_ids: dict[frozenset[str], FlagSetId] = {frozenset(): FlagSetId(0)}
         self.properties: dict[tuple[MailboxId, str, str], Property] = {}  # by mailbox, kind, name
         self.changes: list[Change] = []
+        self.replica = ReplicaTables()
 
 
 _NOTHING = AccountTables()
@@ -69,7 +72,7 @@ class Tables:
         self.counters: dict[str, int] = {"account": 1}
 
 
-class MemoryReader:
+class MemoryReader(ReplicaRows):
     """Reads; between two units of work all of it is committed."""
 
     __slots__ = ("_tables",)
@@ -214,7 +217,7 @@ class MemoryReader:
         return dict(self._of(account_id).flagsets)
 
 
-class MemoryTransaction(MemoryReader):
+class MemoryTransaction(ReplicaWrites, MemoryReader):
     """Writes of one unit of work: `commit` or `roll_back` ends it."""
 
     __slots__ = ("_bodies", "_gone", "_journal", "_kept", "_named", "_segments", "_unnamed", "changed")
@@ -348,8 +351,10 @@ class MemoryTransaction(MemoryReader):
         self._delete(mine.entries, mailbox_id)
         for grant in self.grants(account_id, mailbox_id):
             self.delete_grant(*grant[:3])
-        for key in [key for key in mine.properties if key[0] == mailbox_id]:
-            self._delete(mine.properties, key)
+        tables: tuple[dict[Any, Any], ...] = (mine.properties, mine.replica.pairs, mine.replica.intents)
+        for rows in tables:
+            for key in [key for key in rows if key[0] == mailbox_id]:
+                self._delete(rows, key)
 
     def put_grant(self, grant: Grant) -> None:
         self._put(self._tables.grants, grant[:3], grant)

@@ -11,6 +11,7 @@ hypothesis).
 
 from postwren.testing.contract.accounts import AccountContract
 from postwren.testing.contract.arrival import ArrivalContract
+from postwren.testing.contract.copies import CopyContract
 from postwren.testing.contract.digests import DigestContract
 from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
@@ -33,5 +34,6 @@ class MailstoreContract(
     RecoveryContract,
     SnapshotContract,
     DigestContract,
+    CopyContract,
 ):
     """What every adapter of the mailstore's port does."""

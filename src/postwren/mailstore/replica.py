@@ -1,0 +1,106 @@
+"""What makes an account the copy of another one (docs/sync.md): rows that are written in the same unit of work as the change they
+speak of, so that after a crash the store itself says what was agreed.
+
+They are a device's. A server's accounts have none of them.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from postwren.terms import AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid
+
+__all__ = ["Intent", "Pair", "Replica", "ReplicaReader", "ReplicaWriter", "Taken"]
+
+
+class Pair(NamedTuple):
+    """Which entry stands for which message of the remote mailbox. `flagset_id`: the flags that both last agreed on. The entry may
+    be gone meanwhile; then its tombstone is there."""
+
+    remote_uid: int
+    uid: Uid
+    email_id: EmailId
+    flagset_id: FlagSetId
+
+
+class Taken(NamedTuple):
+    """A message of a POP3 maildrop that is kept here, for as long as it is listed there. `taken`: when, seconds since 1970."""
+
+    uidl: bytes
+    size: int  # as LIST has it there
+    content_id: bytes
+    mailbox_id: MailboxId
+    uid: Uid
+    taken: int
+
+
+class Intent(NamedTuple):
+    """A message that is about to be appended there. `remote_uidnext`: it is not below this UID, if it came to be there."""
+
+    mailbox_id: MailboxId
+    uid: Uid
+    remote_uidnext: int
+
+
+class Replica(NamedTuple):
+    """A mailbox and the remote one whose copy it is, as both stood when they were last compared. `modseq`: how far this side's
+    changes are known. `epochs`: changes of UIDVALIDITY in a row. The row stays when the mailbox is deleted."""
+
+    mailbox_id: MailboxId
+    name: str
+    remote_name: str
+    uidvalidity: int
+    uidnext: int
+    highestmodseq: int
+    modseq: ModSeq
+    epochs: int
+    object_id: str | None
+
+
+class ReplicaReader(Protocol):
+    """Reads. `remote_uids` and `uids` are closed, ascending, disjoint ranges; None is all."""
+
+    def replicas(self, account_id: AccountId) -> list[Replica]:
+        """By mailbox."""
+
+    def pairs(
+        self, account_id: AccountId, mailbox_id: MailboxId, remote_uids: Sequence[tuple[int, int]] | None = None
+    ) -> list[Pair]:
+        """Ascending by remote UID."""
+
+    def pairs_of(self, account_id: AccountId, mailbox_id: MailboxId, uids: Sequence[tuple[int, int]]) -> list[Pair]:
+        """Those of these entries, ascending by remote UID."""
+
+    def paired_uids(self, account_id: AccountId, mailbox_id: MailboxId) -> "array[int]":
+        """All remote UIDs, ascending."""
+
+    def pair_count(self, account_id: AccountId, mailbox_id: MailboxId) -> int: ...
+
+    def paired_with(self, account_id: AccountId, email_ids: Iterable[EmailId]) -> list[tuple[MailboxId, Pair]]:
+        """The pairs of these emails in any mailbox."""
+
+    def unpaired(self, account_id: AccountId, mailbox_id: MailboxId) -> list[Uid]:
+        """Entries without a pair, ascending."""
+
+    def taken(self, account_id: AccountId) -> list[Taken]:
+        """By UIDL."""
+
+    def intents(self, account_id: AccountId) -> list[Intent]:
+        """By mailbox and UID."""
+
+
+class ReplicaWriter(ReplicaReader, Protocol):
+    """Writes inside a unit of work. What is deleted and not there is no fault."""
+
+    def put_replica(self, account_id: AccountId, replica: Replica) -> None: ...
+    def delete_replica(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
+        """With the pairs and intents of the mailbox."""
+
+    def put_pairs(self, account_id: AccountId, mailbox_id: MailboxId, pairs: Sequence[Pair]) -> None:
+        """In place of pairs of the same remote UIDs; an entry has one pair at most."""
+
+    def delete_pairs(self, account_id: AccountId, mailbox_id: MailboxId, remote_uids: Sequence[tuple[int, int]]) -> None: ...
+    def put_taken(self, account_id: AccountId, rows: Sequence[Taken]) -> None: ...
+    def delete_taken(self, account_id: AccountId, uidls: Iterable[bytes]) -> None: ...
+    def put_intents(self, account_id: AccountId, intents: Sequence[Intent]) -> None: ...
+    def delete_intents(self, account_id: AccountId, mailbox_id: MailboxId, uids: Iterable[int]) -> None: ...
