@@ -165,7 +165,7 @@ class World:
                 for remote_uid in remote_uids:
                     theirs.change(mailbox_id, remote_uid, change)
                     self._agree(device, mailbox_id, remote_uid)
-            case h.Agree(mailbox_id, remote_uids):
+            case h.Agree(mailbox_id, _, remote_uids):
                 for remote_uid in remote_uids:
                     self._agree(device, mailbox_id, remote_uid)
             case h.ExpungeLocal(mailbox_id, remote_uids):

@@ -152,8 +152,7 @@ class Transaction(Reader, ReplicaWriter, Protocol):
     def insert_mailbox(self, mailbox: Mailbox) -> None: ...
     def update_mailbox(self, mailbox: Mailbox) -> None: ...
     def delete_mailbox(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
-        """The mailbox's row with its grants, properties, pairs and intents; its entries must be expunged before, its tombstones
-        stay."""
+        """The mailbox's row with its grants, properties and pairs; its entries must be expunged before, its tombstones stay."""
 
     def put_grant(self, grant: Grant) -> None:
         """In place of what the identifier had there."""

@@ -6,16 +6,19 @@ They are a device's. A server's accounts have none of them.
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from postwren.terms import AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
-__all__ = ["Intent", "Pair", "Replica", "ReplicaReader", "ReplicaWriter", "Taken"]
+LARGEST: Final = (1 << 32) - 1
+
+__all__ = ["LARGEST", "Pair", "Replica", "ReplicaReader", "ReplicaWriter", "Taken"]
 
 
 class Pair(NamedTuple):
     """Which entry stands for which message of the remote mailbox. `flagset_id`: the flags that both last agreed on. The entry may
-    be gone meanwhile; then its tombstone is there."""
+    be gone meanwhile; then its tombstone is there. A remote UID above `LARGEST` stands for none: the message has lost its
+    counterpart and is *held*, neither sent nor deleted."""
 
     remote_uid: int
     uid: Uid
@@ -32,14 +35,6 @@ class Taken(NamedTuple):
     mailbox_id: MailboxId
     uid: Uid
     taken: int
-
-
-class Intent(NamedTuple):
-    """A message that is about to be appended there. `remote_uidnext`: it is not below this UID, if it came to be there."""
-
-    mailbox_id: MailboxId
-    uid: Uid
-    remote_uidnext: int
 
 
 class Replica(NamedTuple):
@@ -72,9 +67,10 @@ class ReplicaReader(Protocol):
         """Those of these entries, ascending by remote UID."""
 
     def paired_uids(self, account_id: AccountId, mailbox_id: MailboxId) -> "array[int]":
-        """All remote UIDs, ascending."""
+        """All remote UIDs but of those that are held, ascending."""
 
-    def pair_count(self, account_id: AccountId, mailbox_id: MailboxId) -> int: ...
+    def pair_count(self, account_id: AccountId, mailbox_id: MailboxId) -> int:
+        """How many these are."""
 
     def paired_with(self, account_id: AccountId, email_ids: Iterable[EmailId]) -> list[tuple[MailboxId, Pair]]:
         """The pairs of these emails in any mailbox."""
@@ -85,16 +81,13 @@ class ReplicaReader(Protocol):
     def taken(self, account_id: AccountId) -> list[Taken]:
         """By UIDL."""
 
-    def intents(self, account_id: AccountId) -> list[Intent]:
-        """By mailbox and UID."""
-
 
 class ReplicaWriter(ReplicaReader, Protocol):
     """Writes inside a unit of work. What is deleted and not there is no fault."""
 
     def put_replica(self, account_id: AccountId, replica: Replica) -> None: ...
     def delete_replica(self, account_id: AccountId, mailbox_id: MailboxId) -> None:
-        """With the pairs and intents of the mailbox."""
+        """With the pairs of the mailbox."""
 
     def put_pairs(self, account_id: AccountId, mailbox_id: MailboxId, pairs: Sequence[Pair]) -> None:
         """In place of pairs of the same remote UIDs; an entry has one pair at most."""
@@ -102,5 +95,3 @@ class ReplicaWriter(ReplicaReader, Protocol):
     def delete_pairs(self, account_id: AccountId, mailbox_id: MailboxId, remote_uids: Sequence[tuple[int, int]]) -> None: ...
     def put_taken(self, account_id: AccountId, rows: Sequence[Taken]) -> None: ...
     def delete_taken(self, account_id: AccountId, uidls: Iterable[bytes]) -> None: ...
-    def put_intents(self, account_id: AccountId, intents: Sequence[Intent]) -> None: ...
-    def delete_intents(self, account_id: AccountId, mailbox_id: MailboxId, uids: Iterable[int]) -> None: ...

@@ -194,6 +194,7 @@ class Agree:
     """Both sides made the same edit: it is what they have in common from now on, and not an edit any more."""
 
     mailbox_id: MailboxId
+    change: Change
     remote_uids: Uids
 
 
@@ -272,8 +273,8 @@ def told(hunk: MailboxHunk | Hunk, names: dict[MailboxId, str]) -> str:
             return f"{_name(names, mailbox_id)}: send {len(uids):,} to the server"
         case Adopt(mailbox_id, pairs):
             return f"{_name(names, mailbox_id)}: {len(pairs):,} are on both sides already"
-        case Agree(mailbox_id, uids):
-            return f"{_name(names, mailbox_id)}: flags of {len(uids):,} were changed alike on both sides"
+        case Agree(mailbox_id, change, uids):
+            return f"{_name(names, mailbox_id)}: {_change(change)} on {len(uids):,} was done on both sides"
         case ExpungeLocal(mailbox_id, uids):
             return f"{_name(names, mailbox_id)}: gone on the server; delete {len(uids):,} here"
         case ExpungeRemote(mailbox_id, uids):

@@ -143,8 +143,7 @@ class _Planner:
         self.adopted: dict[MailboxId, list[tuple[int, int]]] = defaultdict(list)
         self.moved_here: dict[tuple[MailboxId, MailboxId], list[tuple[int, int]]] = defaultdict(list)
         self.moved_there: dict[tuple[MailboxId, MailboxId], list[tuple[int, int]]] = defaultdict(list)
-        self.flags: dict[tuple[type[SetLocal] | type[SetRemote], MailboxId, Change], list[int]] = defaultdict(list)
-        self.alike: dict[MailboxId, list[int]] = defaultdict(list)
+        self.flags: dict[tuple[type[SetLocal | SetRemote | Agree], MailboxId, Change], list[int]] = defaultdict(list)
         self.gone: dict[tuple[type[ExpungeLocal] | type[ExpungeRemote] | type[Forget], MailboxId], list[int]] = defaultdict(list)
         self.conflicts: list[Conflict] = []
 
@@ -219,8 +218,8 @@ class _Planner:
             self.flags[SetLocal, state.mailbox_id, here].append(pair.remote_uid)
         if there is not None:
             self.flags[SetRemote, state.mailbox_id, there].append(pair.remote_uid)
-        if here is there is None and not _is_same(merged, pair.flags):
-            self.alike[state.mailbox_id].append(pair.remote_uid)
+        if here is there is None and (alike := _difference(pair.flags, merged)) is not None:
+            self.flags[Agree, state.mailbox_id, alike].append(pair.remote_uid)
 
     def result(self, copies: Mapping[EmailId, tuple[MailboxId, int]]) -> Plan:
         """The hunks in order: what brings before what takes away."""
@@ -230,7 +229,6 @@ class _Planner:
         hunks += [Pull(mailbox_id, tuple(new)) for mailbox_id, new in self.remote_new.items() if new]
         hunks += self._pushes(copies)
         hunks += [kind(mailbox_id, change, tuple(uids)) for (kind, mailbox_id, change), uids in self.flags.items()]
-        hunks += [Agree(mailbox_id, tuple(uids)) for mailbox_id, uids in self.alike.items()]
         hunks += [kind(mailbox_id, tuple(uids)) for (kind, mailbox_id), uids in self.gone.items()]
         return Plan(hunks, self.conflicts)
 

@@ -79,7 +79,7 @@ def test_flags_changed_on_both_sides_are_merged_one_by_one() -> None:
 
 def test_the_same_change_on_both_sides_is_no_edit_any_more() -> None:
     """Otherwise it would be an edit of this side when another device takes it back, and the flag would return."""
-    assert hunks(MailboxState(A, PAIR, local_changed={7: SEEN}, remote_changed={7: SEEN})) == [Agree(A, (7,))]
+    assert hunks(MailboxState(A, PAIR, local_changed={7: SEEN}, remote_changed={7: SEEN})) == [Agree(A, Change(SEEN, NONE), (7,))]
 
 
 def test_keywords_compare_without_regard_to_case() -> None:

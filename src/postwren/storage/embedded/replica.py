@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import apsw
 
-from postwren.mailstore.replica import Intent, Pair, Replica, Taken
+from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken
 from postwren.terms import AccountId, EmailId, MailboxId, Uid
 
 __all__ = ["ReplicaRows", "ReplicaWrites"]
@@ -44,12 +44,12 @@ class ReplicaRows:
         return list(map(Pair._make, self._rows(sql, account_id, mailbox_id, json.dumps(uids))))
 
     def paired_uids(self: _Index, account_id: AccountId, mailbox_id: MailboxId) -> "array[int]":
-        sql = "SELECT remote_uid FROM pair WHERE account_id = ? AND mailbox_id = ? ORDER BY remote_uid"
-        return array("I", (uid for (uid,) in self._connection.execute(sql, (account_id, mailbox_id))))
+        sql = "SELECT remote_uid FROM pair WHERE account_id = ? AND mailbox_id = ? AND remote_uid <= ? ORDER BY remote_uid"
+        return array("I", (uid for (uid,) in self._connection.execute(sql, (account_id, mailbox_id, LARGEST))))
 
     def pair_count(self: _Index, account_id: AccountId, mailbox_id: MailboxId) -> int:
-        sql = "SELECT count(*) FROM pair WHERE account_id = ? AND mailbox_id = ?"
-        return int(self._rows(sql, account_id, mailbox_id)[0][0])
+        sql = "SELECT count(*) FROM pair WHERE account_id = ? AND mailbox_id = ? AND remote_uid <= ?"
+        return int(self._rows(sql, account_id, mailbox_id, LARGEST)[0][0])
 
     def paired_with(self: _Index, account_id: AccountId, email_ids: Iterable[EmailId]) -> list[tuple[MailboxId, Pair]]:
         sql = (
@@ -69,10 +69,6 @@ class ReplicaRows:
         sql = "SELECT * FROM taken WHERE account_id = ? ORDER BY uidl"
         return [Taken._make(row[1:]) for row in self._rows(sql, account_id)]
 
-    def intents(self: _Index, account_id: AccountId) -> list[Intent]:
-        sql = "SELECT * FROM intent WHERE account_id = ? ORDER BY mailbox_id, uid"
-        return [Intent._make(row[1:]) for row in self._rows(sql, account_id)]
-
 
 class ReplicaWrites:
     """Writes."""
@@ -81,7 +77,7 @@ class ReplicaWrites:
         self._connection.execute("INSERT OR REPLACE INTO replica VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (account_id, *replica))
 
     def delete_replica(self: _Index, account_id: AccountId, mailbox_id: MailboxId) -> None:
-        for table in ("replica", "pair", "intent"):
+        for table in ("replica", "pair"):
             sql = f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?"  # noqa: S608 - names of ours
             self._connection.execute(sql, (account_id, mailbox_id))
 
@@ -100,11 +96,3 @@ class ReplicaWrites:
     def delete_taken(self: _Index, account_id: AccountId, uidls: Iterable[bytes]) -> None:
         sql = "DELETE FROM taken WHERE account_id = ? AND uidl = ?"
         self._connection.executemany(sql, [(account_id, uidl) for uidl in uidls])
-
-    def put_intents(self: _Index, account_id: AccountId, intents: Sequence[Intent]) -> None:
-        sql = "INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?)"
-        self._connection.executemany(sql, [(account_id, *intent) for intent in intents])
-
-    def delete_intents(self: _Index, account_id: AccountId, mailbox_id: MailboxId, uids: Iterable[int]) -> None:
-        sql = "DELETE FROM intent WHERE account_id = ? AND mailbox_id = ? AND uid = ?"
-        self._connection.executemany(sql, [(account_id, mailbox_id, uid) for uid in uids])

@@ -212,14 +212,6 @@ CREATE TABLE taken (
     taken INTEGER NOT NULL,
     PRIMARY KEY (account_id, uidl)
 ) WITHOUT ROWID;
-
-CREATE TABLE intent (
-    account_id INTEGER NOT NULL,
-    mailbox_id INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    remote_uidnext INTEGER NOT NULL,
-    PRIMARY KEY (account_id, mailbox_id, uid)
-) WITHOUT ROWID;
 """
 
 

@@ -24,7 +24,7 @@ __all__ = ["EmbeddedTransaction"]
 
 OWNED: Final = (
     *("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "grant_", "property"),
-    *("replica", "pair", "taken", "intent", "account"),
+    *("replica", "pair", "taken", "account"),
 )
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
@@ -183,7 +183,7 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
         key = account_id, mailbox_id
         if self._row("SELECT 1 FROM entry WHERE account_id = ? AND mailbox_id = ? LIMIT 1", *key) is not None:
             raise KeyError("entries must be expunged before their mailbox")
-        for table in ("mailbox", "grant_", "property", "pair", "intent"):
+        for table in ("mailbox", "grant_", "property", "pair"):
             self._execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", key)  # noqa: S608 - names of ours
         gone = self._mailboxes.pop(key, None)
         if gone is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from postwren.mailstore.model import Entry
-from postwren.mailstore.replica import Intent, Pair, Replica, Taken
+from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken
 from postwren.terms import AccountId, EmailId, MailboxId, Uid
 
 __all__ = ["ReplicaRows", "ReplicaTables", "ReplicaWrites"]
@@ -15,13 +15,12 @@ __all__ = ["ReplicaRows", "ReplicaTables", "ReplicaWrites"]
 class ReplicaTables:
     """The rows of one account."""
 
-    __slots__ = ("intents", "pairs", "replicas", "taken")
+    __slots__ = ("pairs", "replicas", "taken")
 
     def __init__(self) -> None:
         self.replicas: dict[MailboxId, Replica] = {}
         self.pairs: dict[tuple[MailboxId, int], Pair] = {}
         self.taken: dict[bytes, Taken] = {}
-        self.intents: dict[tuple[MailboxId, Uid], Intent] = {}
 
 
 class _Owned(Protocol):
@@ -72,10 +71,11 @@ class ReplicaRows:
         return [pair for pair in _pairs(self, account_id, mailbox_id) if _is_in(pair.uid, uids)]
 
     def paired_uids(self: _Reader, account_id: AccountId, mailbox_id: MailboxId) -> "array[int]":
-        return array("I", (pair.remote_uid for pair in _pairs(self, account_id, mailbox_id)))
+        uids = (pair.remote_uid for pair in _pairs(self, account_id, mailbox_id))
+        return array("I", (uid for uid in uids if uid <= LARGEST))
 
     def pair_count(self: _Reader, account_id: AccountId, mailbox_id: MailboxId) -> int:
-        return len(_pairs(self, account_id, mailbox_id))
+        return sum(pair.remote_uid <= LARGEST for pair in _pairs(self, account_id, mailbox_id))
 
     def paired_with(self: _Reader, account_id: AccountId, email_ids: Iterable[EmailId]) -> list[tuple[MailboxId, Pair]]:
         wanted = set(email_ids)
@@ -90,9 +90,6 @@ class ReplicaRows:
     def taken(self: _Reader, account_id: AccountId) -> list[Taken]:
         return sorted(_tables(self, account_id).taken.values())
 
-    def intents(self: _Reader, account_id: AccountId) -> list[Intent]:
-        return sorted(_tables(self, account_id).intents.values())
-
 
 class ReplicaWrites:
     """Writes."""
@@ -106,9 +103,8 @@ class ReplicaWrites:
         tables = _tables(self, account_id)
         if mailbox_id in tables.replicas:
             self._delete(tables.replicas, mailbox_id)
-        for rows in (tables.pairs, tables.intents):
-            for key in [key for key in rows if key[0] == mailbox_id]:
-                self._delete(rows, key)
+        for key in [key for key in tables.pairs if key[0] == mailbox_id]:
+            self._delete(tables.pairs, key)
 
     def put_pairs(self: _Writer, account_id: AccountId, mailbox_id: MailboxId, pairs: Sequence[Pair]) -> None:
         rows = _tables(self, account_id).pairs
@@ -132,13 +128,3 @@ class ReplicaWrites:
         for uidl in uidls:
             if uidl in rows:
                 self._delete(rows, uidl)
-
-    def put_intents(self: _Writer, account_id: AccountId, intents: Sequence[Intent]) -> None:
-        for intent in intents:
-            self._put(_tables(self, account_id).intents, (intent.mailbox_id, intent.uid), intent)
-
-    def delete_intents(self: _Writer, account_id: AccountId, mailbox_id: MailboxId, uids: Iterable[int]) -> None:
-        rows = _tables(self, account_id).intents
-        for uid in uids:
-            if (mailbox_id, Uid(uid)) in rows:
-                self._delete(rows, (mailbox_id, Uid(uid)))

@@ -351,7 +351,7 @@ class MemoryTransaction(ReplicaWrites, MemoryReader):
         self._delete(mine.entries, mailbox_id)
         for grant in self.grants(account_id, mailbox_id):
             self.delete_grant(*grant[:3])
-        tables: tuple[dict[Any, Any], ...] = (mine.properties, mine.replica.pairs, mine.replica.intents)
+        tables: tuple[dict[Any, Any], ...] = (mine.properties, mine.replica.pairs)
         for rows in tables:
             for key in [key for key in rows if key[0] == mailbox_id]:
                 self._delete(rows, key)

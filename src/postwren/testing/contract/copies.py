@@ -5,7 +5,7 @@ import pytest
 from postwren.mailstore.invariant import check
 from postwren.mailstore.model import Account, Mailbox
 from postwren.mailstore.port import Transaction
-from postwren.mailstore.replica import Intent, Pair, Replica, Taken
+from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken
 from postwren.mailstore.service.accounts import remove_account
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.mailboxes import delete_mailbox
@@ -18,7 +18,7 @@ NO_FLAGS = FlagSetId(0)
 
 
 class CopyContract:
-    """Pairs, intents, taken messages."""
+    """Pairs, replicas, taken messages."""
 
     async def paired(self, scene: Scene) -> tuple[Account, Mailbox, list[Pair]]:
         ann = await scene.account()
@@ -26,12 +26,7 @@ class CopyContract:
         await scene.append(ann, b"one\r\n", b"two\r\n", b"three\r\n", b"four\r\n")
         entries = scene.entries(ann)
         pairs = [Pair(70 + place, entry.uid, entry.email_id, NO_FLAGS) for place, entry in enumerate(entries[:3])]
-
-        def unit(tx: Transaction) -> None:
-            tx.put_pairs(ann.account_id, inbox.mailbox_id, pairs)
-            tx.put_intents(ann.account_id, [Intent(inbox.mailbox_id, Uid(4), 90)])
-
-        await scene.perform(unit)
+        await scene.perform(lambda tx: tx.put_pairs(ann.account_id, inbox.mailbox_id, pairs))
         return ann, inbox, pairs
 
     @story
@@ -45,6 +40,17 @@ class CopyContract:
         assert scene.reader.pair_count(*where) == 3
         assert scene.reader.unpaired(*where) == [4]
         assert scene.reader.paired_with(ann.account_id, [pairs[1].email_id, EmailId(99)]) == [(inbox.mailbox_id, pairs[1])]
+
+    @story
+    async def test_a_message_that_is_held_has_a_pair_and_no_counterpart(self, scene: Scene) -> None:
+        ann, inbox, pairs = await self.paired(scene)
+        where = ann.account_id, inbox.mailbox_id
+        held = pairs[0]._replace(remote_uid=LARGEST + pairs[0].uid)
+        await scene.perform(lambda tx: tx.put_pairs(*where, [held]))
+        assert list(scene.reader.paired_uids(*where)) == [71, 72]
+        assert scene.reader.pair_count(*where) == 2
+        assert scene.reader.unpaired(*where) == [4]
+        assert scene.reader.pairs_of(*where, [(1, 1)]) == [held]
 
     @story
     async def test_a_pair_is_replaced_by_its_remote_uid_and_an_entry_has_only_one(self, scene: Scene) -> None:
@@ -69,13 +75,12 @@ class CopyContract:
         def unit(tx: Transaction) -> None:
             tx.put_replica(ann.account_id, replica)
             tx.put_pairs(*where, [pair])
-            tx.put_intents(ann.account_id, [Intent(work.mailbox_id, Uid(1), 8)])
 
         await scene.perform(unit)
         await scene.perform(expunge(*where, None, scene.now, only_deleted=False))
         assert scene.reader.pairs(*where) == [pair]
         await scene.perform(delete_mailbox(*where, scene.now))
-        assert (scene.reader.pairs(*where), scene.reader.intents(ann.account_id)) == ([], [])
+        assert scene.reader.pairs(*where) == []
         assert scene.reader.replicas(ann.account_id) == [replica]
         await scene.perform(lambda tx: tx.delete_replica(*where))
         assert scene.reader.replicas(ann.account_id) == []
@@ -84,12 +89,11 @@ class CopyContract:
     async def test_forgetting_a_replica_forgets_its_pairs(self, scene: Scene) -> None:
         ann, inbox, _ = await self.paired(scene)
         where = ann.account_id, inbox.mailbox_id
-        assert scene.reader.intents(ann.account_id) == [Intent(inbox.mailbox_id, Uid(4), 90)]
         await scene.perform(lambda tx: tx.delete_replica(*where))
-        assert (scene.reader.pairs(*where), scene.reader.intents(ann.account_id)) == ([], [])
+        assert scene.reader.pairs(*where) == []
 
     @story
-    async def test_intents_and_taken_messages_come_and_go_and_a_unit_that_fails_leaves_them(self, scene: Scene) -> None:
+    async def test_taken_messages_come_and_go_and_a_unit_that_fails_leaves_them(self, scene: Scene) -> None:
         ann, inbox, pairs = await self.paired(scene)
         taken = [Taken(uidl, 4, b"h" * 32, inbox.mailbox_id, Uid(1), scene.now) for uidl in (b"\xffb", b"a")]
         await scene.perform(lambda tx: tx.put_taken(ann.account_id, taken))
@@ -97,17 +101,15 @@ class CopyContract:
 
         def failing(tx: Transaction) -> None:
             tx.delete_taken(ann.account_id, [b"a"])
-            tx.delete_intents(ann.account_id, inbox.mailbox_id, [4])
             tx.delete_pairs(ann.account_id, inbox.mailbox_id, [(1, 99)])
             raise RuntimeError
 
         with pytest.raises(RuntimeError):
             await scene.perform(failing)
-        assert (scene.reader.taken(ann.account_id), len(scene.reader.intents(ann.account_id))) == (taken[::-1], 1)
+        assert scene.reader.taken(ann.account_id) == taken[::-1]
         assert scene.reader.pairs(ann.account_id, inbox.mailbox_id) == pairs
         await scene.perform(lambda tx: tx.delete_taken(ann.account_id, [b"a", b"nothing"]))
-        await scene.perform(lambda tx: tx.delete_intents(ann.account_id, inbox.mailbox_id, [4, 5]))
-        assert (scene.reader.taken(ann.account_id), scene.reader.intents(ann.account_id)) == (taken[:1], [])
+        assert scene.reader.taken(ann.account_id) == taken[:1]
 
     @story
     async def test_all_of_it_goes_with_the_account(self, scene: Scene) -> None:
@@ -115,7 +117,7 @@ class CopyContract:
         row = Taken(b"a", 4, b"h" * 32, inbox.mailbox_id, Uid(1), scene.now)
         await scene.perform(lambda tx: tx.put_taken(ann.account_id, [row]))
         await scene.perform(remove_account(ann.account_id))
-        assert (scene.reader.taken(ann.account_id), scene.reader.intents(ann.account_id)) == ([], [])
+        assert scene.reader.taken(ann.account_id) == []
         assert scene.reader.pairs(ann.account_id, inbox.mailbox_id) == []
 
     @story
