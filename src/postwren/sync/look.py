@@ -10,6 +10,7 @@ server, asked for it, has it not; or where the whole list of UIDs lacks it. A se
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -117,6 +118,7 @@ async def look(
         return glance.found(set(), was_listed=True, is_new_epoch=True)
     if glance.lacks_modseq():
         await glance.list_all()
+    glance.part(known)
     uids = None if glance.listed is None and not glance.vanished else set(known.uids())
     gone = set() if uids is None else glance.gone(uids)
     is_right = known.total - len(gone) + len(glance.arrived) == glance.exists and not glance.goes_back()
@@ -201,7 +203,7 @@ class _Glance:
         if uid in self.arrived:
             if flags is not None:
                 self.arrived[uid] = self.arrived[uid]._replace(flags=flags)
-        elif uid < self._first_new:
+        elif uid < self._first_new or uid in self.changed:
             if flags is not None:
                 self.changed[uid] = flags
         elif response.size is not None:  # else: a change of a message that is asked for later
@@ -213,6 +215,12 @@ class _Glance:
         self._since, self._first_new = None, 1
         self.changed, self.arrived, self.vanished, self.listed = {}, {}, [], None
         await self._fetch(((1, LARGEST),), self._items)
+
+    def part(self, known: Known) -> None:
+        """What is above the checkpoint and paired was sent from here: it is not new, but its flags may be."""
+        uids = known.uids() if self.arrived else ()
+        for uid in [uid for uid in self.arrived if _holds(uids, uid)]:
+            self.changed[uid] = self.arrived.pop(uid).flags
 
     def lacks_modseq(self) -> bool:
         """We counted on MODSEQs, and this mailbox does not keep them any more (NOMODSEQ)."""
@@ -243,6 +251,7 @@ class _Glance:
         """Messages that are there and not paired, whatever their UIDs; a wrong UIDNEXT may have hidden them."""
         present = set(self.listed or ())
         self.arrived = {uid: arrived for uid, arrived in self.arrived.items() if uid in present and uid not in known}
+        self.changed = {uid: flags for uid, flags in self.changed.items() if uid in known}
         if missing := sorted(present - known - self.arrived.keys()):
             listed, first_new = self.listed, self._first_new
             self.listed, self._first_new = None, 1
@@ -272,6 +281,11 @@ class _Glance:
             gone,
             self.arrived,
         )
+
+
+def _holds(uids: Sequence[int], uid: int) -> bool:
+    at = bisect_left(uids, uid)
+    return at < len(uids) and uids[at] == uid
 
 
 def _flags(flags: Sequence[str]) -> Flags:

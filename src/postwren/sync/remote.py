@@ -205,10 +205,10 @@ class Remote:
 
     # -- to there
 
-    async def push(self, name: str, messages: Iterable[Outgoing], kept: Kept) -> None:
+    async def push(self, name: str, uidvalidity: int, messages: Iterable[Outgoing], kept: Kept) -> None:
         """Append them, in one breath as far as the server lets; `kept` is called behind each that is taken. Raises MailboxRefused
         in the end where one was not."""
-        await self._all(_append_step(name, message, kept) for message in messages)
+        await self._all(_append_step(name, uidvalidity, message, kept) for message in messages)
 
     async def change_flags(self, name: str, change: Change, uids: Sequence[int]) -> None:
         """Add some, remove some."""
@@ -312,13 +312,14 @@ class _Window:
                 pulled.body.discard()
 
 
-def _append_step(name: str, message: Outgoing, kept: Kept) -> Step:
+def _append_step(name: str, uidvalidity: int, message: Outgoing, kept: Kept) -> Step:
     append = AppendMessage(tuple(sorted(message.flags)), message.internaldate, (Octets(0, message.size),))
 
     async def done(answer: Tagged) -> None:
         if answer.status is Answer.OK:
             code = answer.code
-            await kept(message, code.uids[0][0] if isinstance(code, codes.AppendUid) else None)
+            is_told = isinstance(code, codes.AppendUid) and code.uidvalidity == uidvalidity
+            await kept(message, code.uids[0][0] if is_told and isinstance(code, codes.AppendUid) else None)
 
     return Step(Append(name, (append,)), bodies=[message.pieces()], done=done)
 

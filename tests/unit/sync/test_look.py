@@ -208,3 +208,14 @@ def test_a_mailbox_that_counts_no_changes_any_more_is_listed() -> None:
     server.expunge(1)
     seen = looked(server, since, known)
     assert (seen.was_listed, seen.gone) == (True, {1})
+
+
+def test_what_was_sent_from_here_is_paired_already_and_not_new(server: Server) -> None:
+    since, known = checkpoint(server), set(server.messages)
+    server.add("x")
+    server.add("y")
+    seen = looked(server, since, known | {8})
+    assert (set(seen.new), seen.gone) == ({7}, set())
+    assert seen.changed[8] == {"y"}
+    if "CONDSTORE" in server.capabilities:
+        assert not seen.was_listed
