@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
-from postwren.client.conversation import Conversation, Security, ServerFailed, TlsRefused
+from postwren.client.conversation import ConnectionEnded, Conversation, Security, ServerFailed, TlsRefused
 from postwren.protocols.imap import code as codes
 from postwren.protocols.imap.client import (
     Challenged,
@@ -73,6 +73,7 @@ from postwren.protocols.imap.response.fetch import Fetched
 from postwren.protocols.imap.response.list import ListEntry, MailboxStatus, StatusValue
 from postwren.protocols.imap.response.search import Esearch, SearchResult
 from postwren.protocols.imap.response.size import Exists, FlagList, Vanished
+from postwren.protocols.imap.state import State
 from postwren.protocols.imap.value import Ranges
 from postwren.protocols.sasl import Abort, ClientCredentials, ClientExchange, choose, client_exchange
 from postwren.wire.secret import Secret
@@ -361,6 +362,8 @@ class ImapClient:
         early: dict[int, Tagged] = {}  # answered before one that was sent before
         while True:
             waiting.extend(sent := list(islice(ahead, AHEAD - len(waiting))))
+            if self._talk.core.state is State.LOGOUT:
+                raise ConnectionEnded("the server closed the connection")
             for step in sent:
                 self._talk.core.send(step.command, step.bodies)
             self._talk.flush()

@@ -74,6 +74,7 @@ class Apply:
         self.counts: Counter[str] = Counter()
         self.unsettled: set[MailboxId] = set()
         self.again = False
+        self._waiting: set[MailboxId] = set()  # mailboxes in which something has no counterpart
 
     async def run(self, hunks: Sequence[Hunk]) -> None:
         """All of them, in order. Raises what the connection and the store raise."""
@@ -143,6 +144,8 @@ class Apply:
         large = [uid for uid in remote_uids if arrived[uid].size > LARGE]
         landing = _Landing(self, mailbox_id, arrived)
         octets = sum(arrived[uid].size for uid in remote_uids)
+        if await self._store.read(lambda reader: here.is_waiting(reader, self._account_id, mailbox_id)):
+            self._waiting.add(mailbox_id)
         self._tell(MailboxBegan(self.mailboxes[mailbox_id].replica.name, len(remote_uids), octets, 0))
         try:
             if small:
@@ -250,7 +253,8 @@ class Apply:
         """Keep messages that came."""
         bodies = [message.body for message in pulled]
         try:
-            unit = here.land(self._account_id, mailbox_id, pulled, self._now())
+            is_waiting = mailbox_id in self._waiting
+            unit = here.land(self._account_id, mailbox_id, pulled, self._now(), may_be_here=is_waiting)
             new = await self._store.perform(unit, bodies)
             self._count("pulled", new)
             if new < len(pulled):

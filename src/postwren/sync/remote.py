@@ -208,6 +208,7 @@ class Remote:
     async def push(self, name: str, uidvalidity: int, messages: Iterable[Outgoing], kept: Kept) -> None:
         """Append them, in one breath as far as the server lets; `kept` is called behind each that is taken. Raises MailboxRefused
         in the end where one was not."""
+        uidvalidity = uidvalidity if self.abilities.uidplus else -1  # without UIDPLUS the code means nothing
         await self._all(_append_step(name, uidvalidity, message, kept) for message in messages)
 
     async def change_flags(self, name: str, change: Change, uids: Sequence[int]) -> None:
@@ -218,7 +219,8 @@ class Remote:
 
     async def copy(self, name: str, uids: Sequence[int], destination: str) -> dict[int, int] | None:
         """Where the copies lie, by UID; None where the server does not tell."""
-        return _moved((await self._in(name, [Step(Copy(True, _ranges(uids), destination))]))[-1].code)
+        answer = (await self._in(name, [Step(Copy(True, _ranges(uids), destination))]))[-1]
+        return _moved(answer.code) if self.abilities.uidplus else None
 
     async def move(self, name: str, uids: Sequence[int], destination: str) -> dict[int, int] | None:
         """Where they lie now, by UID; None where the server does not tell."""

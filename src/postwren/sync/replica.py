@@ -7,6 +7,7 @@ of the user's: a unit moves the checkpoint past its own change where nobody else
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Entry
@@ -22,12 +23,16 @@ from postwren.sync.plan import Agreed, New
 from postwren.sync.remote import Pulled
 from postwren.terms import AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
+HELD: Final = ((LARGEST + 1, LARGEST + LARGEST),)
+
 __all__ = [
+    "HELD",
     "Here",
     "agree",
     "agreed",
     "expunge_pairs",
     "forget",
+    "is_waiting",
     "land",
     "local_changes",
     "move_here",
@@ -71,7 +76,8 @@ def local_changes(reader: Reader, account_id: AccountId, replica: Replica) -> He
         elif pair.flagset_id != entry.flagset_id and pair.remote_uid <= LARGEST:
             pairs[pair.remote_uid] = agreed(pair, flagsets)
             changed[pair.remote_uid] = flagsets[entry.flagset_id]
-    lost = reader.pairs_of(*where, uidrange.of(reader.expunged_since(*where, replica.modseq)))
+    dead = reader.pairs_of(*where, uidrange.of(reader.expunged_since(*where, replica.modseq)))
+    lost = [pair for pair in dead if pair.remote_uid <= LARGEST]
     pairs.update({pair.remote_uid: agreed(pair, flagsets) for pair in lost})
     return Here(
         mailbox.highestmodseq,
@@ -105,20 +111,26 @@ def _before(tx: Transaction, account_id: AccountId, mailbox_ids: Iterable[Mailbo
     return {mailbox_id: mailbox.highestmodseq for mailbox_id, mailbox in found.items() if mailbox is not None}
 
 
-def land(account_id: AccountId, mailbox_id: MailboxId, pulled: Sequence[Pulled], now: int) -> Unit[int]:
-    """Messages that came, with their pairs; how many are new here. One whose octets are here already, unpaired, is paired with
-    that: it was sent from here, or lay here before."""
+def is_waiting(reader: Reader, account_id: AccountId, mailbox_id: MailboxId) -> bool:
+    """Whether an entry here has no counterpart: what comes may be that."""
+    return bool(reader.unpaired(account_id, mailbox_id) or reader.pairs(account_id, mailbox_id, HELD))
+
+
+def land(account_id: AccountId, mailbox_id: MailboxId, pulled: Sequence[Pulled], now: int, *, may_be_here: bool) -> Unit[int]:
+    """Messages that came, with their pairs; how many are new here. One whose octets are here already without a counterpart is
+    paired with that (`may_be_here`: there are such entries): it was sent from here, or lay here before, or is held."""
 
     def unit(tx: Transaction) -> int:
         before = _before(tx, account_id, [mailbox_id])
-        waiting = _unpaired_by_content(tx, account_id, mailbox_id)
+        waiting = _waiting_by_content(tx, account_id, mailbox_id) if may_be_here else {}
         pairs: list[Pair] = []
         landing: list[Pulled] = []
         for message in pulled:
-            if entries := waiting.get(message.body.content_id):
-                entry = entries.pop()
-                common = normal(message.flags) & tx.flagset(account_id, entry.flagset_id)
-                pairs.append(Pair(message.uid, entry.uid, entry.email_id, intern(tx, account_id, common)))
+            if places := waiting.get(message.body.content_id):
+                entry, base = places.pop()
+                if base is None:
+                    base = intern(tx, account_id, normal(message.flags) & tx.flagset(account_id, entry.flagset_id))
+                pairs.append(Pair(message.uid, entry.uid, entry.email_id, base))
             else:
                 landing.append(message)
         messages = [NewMessage(message.body, message.internaldate, message.flags) for message in landing]
@@ -132,12 +144,16 @@ def land(account_id: AccountId, mailbox_id: MailboxId, pulled: Sequence[Pulled],
     return unit
 
 
-def _unpaired_by_content(tx: Transaction, account_id: AccountId, mailbox_id: MailboxId) -> dict[bytes, list[Entry]]:
-    found: dict[bytes, list[Entry]] = defaultdict(list)
-    if uids := tx.unpaired(account_id, mailbox_id):
-        for entry in reversed(tx.entries(account_id, mailbox_id, uidrange.of(uids))):
-            if (email := tx.email(account_id, entry.email_id)) is not None:
-                found[email.content_id].append(entry)
+def _waiting_by_content(
+    tx: Transaction, account_id: AccountId, mailbox_id: MailboxId
+) -> dict[bytes, list[tuple[Entry, FlagSetId | None]]]:
+    """Entries without a counterpart, the oldest last; a held one with its base."""
+    bases = {pair.uid: pair.flagset_id for pair in tx.pairs(account_id, mailbox_id, HELD)}
+    uids = uidrange.of([*tx.unpaired(account_id, mailbox_id), *bases])
+    found: dict[bytes, list[tuple[Entry, FlagSetId | None]]] = defaultdict(list)
+    for entry in reversed(tx.entries(account_id, mailbox_id, uids)):
+        if (email := tx.email(account_id, entry.email_id)) is not None:
+            found[email.content_id].append((entry, bases.get(entry.uid)))
     return found
 
 
