@@ -3,7 +3,7 @@ has a Message-ID. Octets decide in any case once they are here; this saves fetch
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -13,9 +13,9 @@ from postwren.mailstore.service import uidrange
 from postwren.message.header import find_empty_line
 from postwren.sync.look import Arrived
 from postwren.sync.remote import Remote
-from postwren.terms import AccountId, EmailId, MailboxId, Uid
+from postwren.terms import AccountId, EmailId
 
-__all__ = ["recognise", "repair"]
+__all__ = ["email_sizes", "recognise", "repair"]
 
 HEADER: Final = 64 << 10
 """A header is looked for in so many octets."""
@@ -53,22 +53,21 @@ def _headers(store: Store, account_id: AccountId, email_ids: Sequence[EmailId], 
     return found
 
 
-async def repair(
-    store: Store, account_id: AccountId, remote: Remote, replica: Replica, new: Mapping[int, Arrived]
-) -> tuple[int, int]:
-    """Another UIDVALIDITY (D-73): pair what is here with what is there anew, each with the base it had. What has no counterpart
-    is held. `replica` is kept as it is given. Returns how many were found again, and how many are held."""
+async def repair(store: Store, account_id: AccountId, remote: Remote, replica: Replica, new: Mapping[int, Arrived]) -> int:
+    """Another UIDVALIDITY (D-73): pair what is here with what is there anew, each with the base it had; also what was deleted
+    here meanwhile, so that it is deleted there and nothing else. What has no counterpart is held. `replica` is kept as it is
+    given. Returns how many were found again."""
     where = account_id, replica.mailbox_id
     pairs = await store.read(lambda reader: reader.pairs(*where))
-    sizes = await store.read(lambda reader: _sizes(reader, account_id, replica.mailbox_id, pairs))
+    sizes = await store.read(partial(email_sizes, account_id, {pair.email_id for pair in pairs}))
     known = await recognise(store, account_id, remote, replica.remote_name, new, sizes)
     waiting: dict[EmailId, list[Pair]] = defaultdict(list)
     for pair in reversed(pairs):
-        if pair.email_id in sizes:
-            waiting[pair.email_id].append(pair)
+        waiting[pair.email_id].append(pair)
     again = [waiting[email_id].pop()._replace(remote_uid=uid) for uid, email_id in sorted(known.items()) if waiting[email_id]]
-    lost = [pair for rest in waiting.values() for pair in rest]
-    held = [pair._replace(remote_uid=LARGEST + pair.uid) for pair in lost]
+    lost = {pair.uid: pair for rest in waiting.values() for pair in rest}
+    left = await store.read(lambda reader: reader.entries(*where, uidrange.of(lost)))
+    held = [lost[entry.uid]._replace(remote_uid=LARGEST + entry.uid) for entry in left]
 
     def unit(tx: Transaction) -> None:
         tx.delete_pairs(*where, [(1, LARGEST + LARGEST)])
@@ -76,10 +75,9 @@ async def repair(
         tx.put_replica(account_id, replica)
 
     await store.perform(unit)
-    return len(again), len(held)
+    return len(again)
 
 
-def _sizes(reader: Reader, account_id: AccountId, mailbox_id: MailboxId, pairs: Sequence[Pair]) -> dict[EmailId, int]:
-    """Of the pairs whose entry is there."""
-    there = reader.entries(account_id, mailbox_id, uidrange.of([Uid(pair.uid) for pair in pairs]))
-    return {entry.email_id: entry.size for entry in there}
+def email_sizes(account_id: AccountId, email_ids: Iterable[EmailId], reader: Reader) -> dict[EmailId, int]:
+    """Octets of those that are still kept."""
+    return {email.email_id: email.body.size for email in reader.emails_of(account_id, sorted(email_ids))}

@@ -20,7 +20,7 @@ from postwren.mailstore.service.flags import FlagSets
 from postwren.sync import replica as here
 from postwren.sync.apply import Apply, Mailbox
 from postwren.sync.hunk import CreateRemote, DeleteLocal, ExpungeLocal, ForgetMailbox, Hunk, MailboxHunk, RenameRemote, told
-from postwren.sync.identity import recognise, repair
+from postwren.sync.identity import email_sizes, recognise, repair
 from postwren.sync.look import Arrived, Checkpoint, Known, Look, MailboxRefused
 from postwren.sync.names import Names, base_mailboxes, local_mailboxes, remote_mailboxes
 from postwren.sync.plan import Agreed, MailboxState, New, Plan, brake, plan, plan_mailboxes
@@ -202,7 +202,7 @@ class _Run:
 
     async def _compare_one(self, replica: Replica, mailbox: Listed) -> _Compared | None:
         where = self._account_id, replica.mailbox_id
-        mine = await self._store.read(lambda reader: here.local_changes(reader, self._account_id, replica))
+        mine = await self._store.read(partial(here.local_changes, account_id=self._account_id, replica=replica))
         total = await self._store.read(lambda reader: reader.pair_count(*where))
         since = Checkpoint(replica.uidvalidity, replica.uidnext, replica.highestmodseq) if replica.uidvalidity else None
         is_same = since is not None and since.highestmodseq > 0 and mailbox.checkpoint == since and mailbox.messages == total
@@ -216,6 +216,7 @@ class _Run:
             return None
         if found.is_new_epoch:
             replica, found = await self._begin_anew(replica, found)
+            mine = await self._store.read(partial(here.local_changes, account_id=self._account_id, replica=replica))
         state = await self._store.read(partial(_state, self._account_id, replica, mine, found))
         # another run may find the epoch the same again: then it is one change and not one of a row
         epochs = replica.epochs if found.is_new_epoch else 0
@@ -233,10 +234,10 @@ class _Run:
     async def _begin_anew(self, replica: Replica, found: Look) -> tuple[Replica, Look]:
         """Another UIDVALIDITY: pair anew what is the same; nothing is deleted because of it."""
         state = found.checkpoint
-        replica = replica._replace(uidvalidity=state.uidvalidity, uidnext=0, highestmodseq=0, epochs=replica.epochs + 1)
-        again, held = await repair(self._store, self._account_id, self._remote, replica, found.new)
-        text = f"the server numbers its messages anew: {again:,} were found again"
-        self._tell(Warned(f"{replica.name}: {text}{f', {held:,} are no longer there and stay here' if held else ''}"))
+        replica = replica._replace(uidvalidity=state.uidvalidity, uidnext=1, highestmodseq=0, epochs=replica.epochs + 1)
+        again = await repair(self._store, self._account_id, self._remote, replica, found.new)
+        text = f"the server numbers its messages anew (UIDVALIDITY): {again:,} were found again by their headers"
+        self._tell(Warned(f"{replica.name}: {text}; nothing is deleted because of it"))
         uids = await self._store.read(lambda reader: reader.paired_uids(self._account_id, replica.mailbox_id))
         changed = {uid: found.new[uid].flags for uid in uids}
         new = {uid: arrived for uid, arrived in found.new.items() if uid not in changed}
@@ -252,7 +253,7 @@ class _Run:
             for uid, pair in one.state.pairs.items()
             if uid in one.state.remote_gone and uid not in one.state.local_gone
         }
-        sizes = await self._store.read(partial(_sizes, self._account_id, moved))
+        sizes = await self._store.read(partial(email_sizes, self._account_id, moved))
         for one in compared:
             ours = dict(sizes)
             for uid, message in one.state.local_new.items():
@@ -275,10 +276,6 @@ class _Run:
             for mailbox_id, pair in found
             if pair.remote_uid <= LARGEST and (mailbox_id, pair.remote_uid) not in gone
         }
-
-
-def _sizes(account_id: AccountId, email_ids: set[EmailId], reader: Reader) -> dict[EmailId, int]:
-    return {email.email_id: email.body.size for email in reader.emails_of(account_id, sorted(email_ids))}
 
 
 def _state(account_id: AccountId, replica: Replica, mine: here.Here, found: Look, reader: Reader) -> MailboxState:

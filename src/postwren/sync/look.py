@@ -111,9 +111,7 @@ async def look(
     client raises."""
     glance = _Glance(client, abilities, mailbox, since, is_examine)
     await glance.take()
-    if since is None:
-        return glance.found(set(), was_listed=True)
-    if glance.selected.uidvalidity != since.uidvalidity:
+    if since is not None and glance.selected.uidvalidity != since.uidvalidity:
         await glance.begin_anew()
         return glance.found(set(), was_listed=True, is_new_epoch=True)
     if glance.lacks_modseq():
@@ -157,6 +155,8 @@ class _Glance:
     async def take(self) -> None:
         """SELECT, and all that can be asked in the same breath."""
         steps = [Step(self._select(), self._told)]
+        if self._since is None:
+            self.listed = array("I")
         if self._first_new > 1 and not self._qresync:
             modseq = self._since.highestmodseq if self._since is not None and self._has_modseq else None
             steps.append(Step(Fetch(True, ((1, self._first_new - 1),), (Item.UID, Item.FLAGS), modseq), self._told))

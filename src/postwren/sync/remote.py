@@ -7,6 +7,7 @@ done in a longer way: MOVE as copy and expunge, UID EXPUNGE only where nothing e
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from postwren.client.imap import ImapClient, Step
@@ -181,8 +182,20 @@ class Remote:
         return found
 
     async def pull(self, name: str, windows: Iterable[Sequence[int]], new_body: Callable[[], BodyWriter], landed: Landed) -> None:
-        """Messages, window by window in one breath; `landed` gets those of a window once they are whole."""
-        await self._in(name, (_Window(uids, new_body, landed).step() for uids in windows))
+        """Messages, window by window in one breath; `landed` gets those of a window once they are whole, and of a window that is
+        cut those that are."""
+        pending: dict[int, _Window] = {}
+
+        def steps() -> Iterator[Step]:
+            for number, uids in enumerate(windows):
+                pending[number] = window = _Window(uids, new_body, landed, partial(pending.pop, number))
+                yield window.step()
+
+        try:
+            await self._in(name, steps())
+        finally:
+            for window in list(pending.values()):
+                await window.end()
 
     async def pull_piece(self, name: str, uid: int, offset: int, write: Callable[[bytes], object]) -> int:
         """Up to 1 MB of a message from an octet on; how many came (0: it ends there)."""
@@ -268,11 +281,14 @@ class Remote:
 class _Window:
     """Messages that are fetched by one command and kept together."""
 
-    def __init__(self, uids: Sequence[int], new_body: Callable[[], BodyWriter], landed: Landed) -> None:
+    def __init__(
+        self, uids: Sequence[int], new_body: Callable[[], BodyWriter], landed: Landed, ended: Callable[[], object]
+    ) -> None:
         self._uids = uids
         self._wanted = set(uids)
         self._new_body = new_body
         self._landed = landed
+        self._ended = ended
         self._writer: BodyWriter | None = None
         self._pulled: list[Pulled] = []
 
@@ -305,13 +321,16 @@ class _Window:
             self._writer.discard()
             self._writer = None
 
-    async def _done(self, answer: Tagged) -> None:
+    async def _done(self, _: Tagged) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        """What is whole is kept, however the command ended."""
+        self._ended()
         self._drop()
-        if answer.status is Answer.OK:
-            await self._landed(self._pulled)
-        else:
-            for pulled in self._pulled:
-                pulled.body.discard()
+        pulled, self._pulled = self._pulled, []
+        if pulled:
+            await self._landed(pulled)
 
 
 def _append_step(name: str, uidvalidity: int, message: Outgoing, kept: Kept) -> Step:
