@@ -14,7 +14,7 @@ from postwren.mailstore.port import Reader, Transaction, Unit
 from postwren.mailstore.service.lookup import owner
 from postwren.terms import AccountId, MailboxId, ModSeq, Uid
 
-__all__ = ["LIMITS", "Limits", "canonical_entry", "entries_of", "set_entries"]
+__all__ = ["LIMITS", "Limits", "canonical_entry", "entries_of", "private_kind", "set_entries"]
 
 SHARED: Final = "shared"
 _NAME: Final = re.compile(r"/(?:shared|private)(?:/[^\x00-\x1f\x7f-\U0010ffff*%/]+)+")
@@ -39,13 +39,18 @@ def canonical_entry(name: str) -> str:
     return lower
 
 
+def private_kind(login: str) -> str:
+    """The kind of properties that are this login's own."""
+    return f"private:{login}"
+
+
 def _kind(name: str, login: str) -> str:
-    return SHARED if name.startswith("/shared/") else f"private:{login}"
+    return SHARED if name.startswith("/shared/") else private_kind(login)
 
 
 def entries_of(reader: Reader, account_id: AccountId, mailbox_id: MailboxId, login: str) -> dict[str, bytes]:
     """All that this login sees; `mailbox_id` 0: of the account, which is the server to IMAP."""
-    rows = [*reader.properties(account_id, mailbox_id, f"private:{login}"), *reader.properties(account_id, mailbox_id, SHARED)]
+    rows = [*reader.properties(account_id, mailbox_id, private_kind(login)), *reader.properties(account_id, mailbox_id, SHARED)]
     return {row.name: row.value for row in rows}
 
 

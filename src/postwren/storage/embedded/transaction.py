@@ -203,6 +203,9 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
         sql = "DELETE FROM property WHERE account_id = ? AND mailbox_id = ? AND kind = ? AND name = ?"
         self._execute(sql, (account_id, mailbox_id, kind, name))
 
+    def delete_properties(self, kind: str) -> None:
+        self._execute("DELETE FROM property WHERE kind = ?", (kind,))
+
     # -- messages
 
     def body_ref(self, body: NewBody) -> BodyRef:

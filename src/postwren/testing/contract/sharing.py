@@ -82,6 +82,18 @@ class SharingContract:
         assert scene.reader.granted(BEN) == []
 
     @story
+    async def test_annotations_of_a_login_go_with_its_account(self, scene: Scene) -> None:
+        ann, ben = await scene.account(ANN), await scene.account(BEN)
+        work = await scene.create(ann, "Work")
+        where = ann.account_id, work.mailbox_id
+        await scene.perform(set_entries(*where, BEN, {"/private/comment": b"his", "/shared/comment": b"all's"}))
+        await scene.perform(set_entries(*where, ANN, {"/private/comment": b"hers"}))
+        await scene.perform(remove_account(ben.account_id))
+        await scene.account(BEN)
+        assert entries_of(scene.reader, *where, BEN) == {"/shared/comment": b"all's"}
+        assert entries_of(scene.reader, *where, ANN) == {"/private/comment": b"hers", "/shared/comment": b"all's"}
+
+    @story
     async def test_whoever_cannot_be_is_refused_and_grants_are_bounded(self, scene: Scene) -> None:
         ann = await scene.account(ANN)
         work = await scene.create(ann, "Work")
