@@ -35,6 +35,7 @@ __all__ = [
     "remove_address",
     "resolve",
     "set_credentials",
+    "set_quota",
 ]
 
 
@@ -93,6 +94,15 @@ def set_credentials(account_id: AccountId, credentials: Credentials) -> Unit[Non
 
     def unit(tx: Transaction) -> None:
         tx.update_account(owner(tx, account_id)._replace(credentials=credentials))
+
+    return unit
+
+
+def set_quota(account_id: AccountId, octets: int, messages: int) -> Unit[None]:
+    """What the account may keep; 0 is no limit. What it has above a limit stays."""
+
+    def unit(tx: Transaction) -> None:
+        tx.update_account(owner(tx, account_id)._replace(quota=octets, message_quota=messages))
 
     return unit
 

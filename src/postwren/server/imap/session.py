@@ -262,6 +262,11 @@ class ImapSession:
         if not self.is_closed:
             last()
 
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the operator lets this login set what is otherwise his (`[imap] administrators`)."""
+        return self.login in self.service.settings.administrators
+
     # -- waiting
 
     async def attempt(self, tag: str, work: Coroutine[Any, Any, None]) -> None:
