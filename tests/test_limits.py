@@ -192,7 +192,7 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
 
 CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
     "mailstore.digester.Limits": {"batch_messages", "batch_octets", "idle_seconds", "pause_seconds", "slice_messages"},
-    "server.imap.settings.ImapSettings": {"is_compressing"},
+    "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
     "storage.embedded.settings.Settings": {

@@ -22,7 +22,7 @@ from postwren.protocols.imap.command.fetch import Binary, BinarySize, FetchItem,
 from postwren.protocols.imap.value import format_string
 from postwren.server.imap.flagtext import FlagTexts
 from postwren.server.imap.objectid import email_id
-from postwren.server.imap.section import Found, MessageOctets, narrowed
+from postwren.server.imap.section import Found, MessageOctets, narrowed, without_nul
 from postwren.terms import AccountId
 
 __all__ = ["Batch", "Cell", "Layout", "is_from_body", "layout_of"]
@@ -227,7 +227,7 @@ def _usual(section: Section) -> Cell:
         found = [row[0] for row in batch.digest("header")]
         if None in found:
             return _octets(batch, section)
-        octets = [select_fields(header, names) for header in found]
+        octets = [without_nul(select_fields(header, names)) for header in found]
         return map(len, octets), octets
 
     name = b"BODY[" + section.label + b"]"
@@ -252,7 +252,7 @@ def _section(name: bytes, section: Section) -> Cell:
 
 
 def _octets(batch: Batch, section: Section) -> tuple[Values, ...]:
-    octets = [_bytes(body, body.section(section), section.partial) or b"" for body in batch.bodies]
+    octets = [without_nul(_bytes(body, body.section(section), section.partial) or b"") for body in batch.bodies]
     return map(len, octets), octets
 
 
@@ -268,7 +268,7 @@ def _bytes(body: MessageOctets, found: Found, partial: Partial | None) -> bytes 
 
 
 def _nstring(octets: bytes | None) -> bytes:
-    return b"NIL" if octets is None else b"{%d}\r\n%b" % (len(octets), octets)
+    return b"NIL" if octets is None else b"{%d}\r\n%b" % (len(octets), without_nul(octets))
 
 
 def _binary(item: Binary) -> Cell:

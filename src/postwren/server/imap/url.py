@@ -27,7 +27,7 @@ from postwren.protocols.imap.response.url import FetchedUrl, GeneratedUrls, Urls
 from postwren.server.imap.catenate import BadUrlFound, partial_of, section_of
 from postwren.server.imap.place import NOBODY, NOTHING, find, own_places, reach
 from postwren.server.imap.refusal import NO_RIGHTS, Refusal
-from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed
+from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed, without_nul
 from postwren.server.imap.session import ImapSession, waiting
 from postwren.terms import AccountId, MailboxId
 
@@ -167,7 +167,7 @@ def _is_over(session: ImapSession, expire: str | None) -> bool:
 
 def _parts(message: MessageOctets, item: UrlFetchItem, section: Section, partial: tuple[int, int] | None) -> FetchedUrl:
     if not item.extras:
-        return FetchedUrl(item.url, _octets(message, message.section(section), partial))
+        return FetchedUrl(item.url, without_nul(_octets(message, message.section(section), partial)))
     values: list[tuple[str, bytes | None]] = []
     for name in item.extras:
         if name == "BODYPARTSTRUCTURE":
@@ -175,7 +175,7 @@ def _parts(message: MessageOctets, item: UrlFetchItem, section: Section, partial
         elif name == "BINARY":
             values.append((name, _octets(message, message.binary(section.parts), partial)))
         else:
-            values.append((name, _octets(message, message.section(section), partial)))
+            values.append((name, without_nul(_octets(message, message.section(section), partial))))
     return FetchedUrl(item.url, None, tuple(values))
 
 
