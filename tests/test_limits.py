@@ -89,6 +89,7 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.service.mailboxes.Limits.mailboxes": (KEPT, "test_so_many_mailboxes_by_whatever_road"),
     "mailstore.service.mailboxes.Limits.subscriptions": (KEPT, "test_so_many_subscriptions_by_whatever_road"),
     "mailstore.service.metadata.Limits.entries": (SHARING, "test_annotations_are_bounded"),
+    "mailstore.service.metadata.Limits.server_entries": (SHARING, "test_what_is_shared_of_the_server_is_no_accounts"),
     "mailstore.service.metadata.Limits.name": (SHARING, "test_annotations_are_bounded"),
     "mailstore.service.metadata.Limits.value": (SHARING, "test_annotations_are_bounded"),
     "mailstore.snapshot.Limits.idle_seconds": (SNAPSHOTS, "test_snapshots_that_nobody_wants_go_with_time_and_with_number"),
@@ -191,7 +192,7 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
 
 CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
     "mailstore.digester.Limits": {"batch_messages", "batch_octets", "idle_seconds", "pause_seconds", "slice_messages"},
-    "server.imap.settings.ImapSettings": {"is_compressing"},
+    "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
     "storage.embedded.settings.Settings": {

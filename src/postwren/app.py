@@ -279,7 +279,7 @@ class Server:
             Finder(store, keys, self._index),
             keys,
             FlagTextsOfAll(store),
-            ImapSettings(config.size_limit, config.compress),
+            ImapSettings(config.size_limit, config.compress, administrators=frozenset(map(str.lower, config.administrators))),
             time.time,
             os.urandom,
             {},

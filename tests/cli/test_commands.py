@@ -159,3 +159,22 @@ def test_the_server_takes_as_many_descriptors_as_it_may(data: Path) -> None:
 def test_root_does_not_spoil_the_folder_of_another_user(data: Path) -> None:
     os.chown(data, 12345, 12345)
     assert "belongs to 12345" in postwren("account", "list", data=data, code=1)
+
+
+def test_a_quota_is_set_shown_and_kept_to(data: Path) -> None:
+    def told() -> dict[str, object]:
+        return json.loads(postwren("account", "quota", LOGIN, "--json", data=data))  # type: ignore[no-any-return]
+
+    unlimited = {"login": LOGIN, "octets": 0, "messages": 0, "octets_limit": None, "messages_limit": None}
+    assert told() == unlimited
+    postwren("account", "quota", LOGIN, "2KiB", "--messages", "1", data=data)
+    assert told() == unlimited | {"octets_limit": 2048, "messages_limit": 1}
+    says = postwren("deliver", LOGIN, data=data, text="Subject: long\n\n" + "x" * 3000, code=1)
+    assert "limit of 2,048 octets" in says
+    postwren("deliver", LOGIN, data=data, text="Subject: short\n\n")
+    assert "limit of 1 messages" in postwren("deliver", LOGIN, data=data, text="Subject: short\n\n", code=1)
+    postwren("account", "quota", LOGIN, "--messages", "none", data=data)
+    postwren("deliver", LOGIN, data=data, text="Subject: short\n\n")
+    assert (told()["octets_limit"], told()["messages"]) == (2048, 2)
+    for words in (["0"], ["1x"], ["--messages", "0"], ["9999999T"]):
+        postwren("account", "quota", LOGIN, *words, data=data, code=2)

@@ -21,6 +21,7 @@ from postwren.testing.play import LoopbackWire, Wire
 from postwren.transport.session import Peer
 from tests.scripts.pop3_world import cheap_credentials, no_sleep
 
+ADMINISTRATOR = "root@example.org"
 NOW = 1_700_000_000
 FAR = Peer("192.0.2.7", 40000)
 
@@ -44,7 +45,7 @@ class ImapWorld:
             finder=Finder(store, keys),
             keys=keys,
             flag_texts=FlagTextsOfAll(store),
-            settings=settings or ImapSettings(is_compressing=True),
+            settings=settings or ImapSettings(is_compressing=True, administrators=frozenset({ADMINISTRATOR})),
             now=lambda: NOW,
             random=octets,
             searching={},

@@ -1,5 +1,6 @@
 """`postwren account`: who owns mail."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ import typer
 
 from postwren.cli.address import show_address
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
-from postwren.mailstore.model import Credentials
-from postwren.mailstore.port import Store
-from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials
+from postwren.mailstore.model import Account, Credentials
+from postwren.mailstore.port import Reader, Store
+from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials, set_quota
+from postwren.mailstore.service.placement import messages_of
 from postwren.server.login.credential import make_credentials
 from postwren.wire.secret import Secret
 
@@ -101,6 +103,43 @@ def password(
     with_store(data, config, work)
 
 
+@app.command("quota")
+def quota(
+    login: LoginArgument,
+    size: Annotated[
+        str | None, typer.Argument(metavar="[SIZE|none]", help="Octets, with K, M, G (thousands) or KiB, MiB, GiB (1,024s).")
+    ] = None,
+    messages: Annotated[str | None, typer.Option(metavar="N|none", help="How many messages it may keep.")] = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Set what an account may keep; without a limit to set, show what it keeps. It counts at once, also in a running server."""
+    octets, count = _size(size), _count(messages)
+
+    async def work(store: Store, _: Place) -> None:
+        account = find_account(store.reader, login)
+        if octets is not None or count is not None:
+            new_octets = account.quota if octets is None else octets
+            new_count = account.message_quota if count is None else count
+            await store.perform(set_quota(account.account_id, new_octets, new_count))
+            account = find_account(store.reader, login)
+        _show_quota(store.reader, account, as_json)
+
+    with_store(data, config, work, only_reads=octets is None and count is None)
+
+
+def _show_quota(reader: Reader, account: Account, as_json: bool) -> None:
+    messages = messages_of(reader, account)
+    if as_json:
+        limits = {"octets_limit": account.quota or None, "messages_limit": account.message_quota or None}
+        print_json({"login": account.login, "octets": account.used, "messages": messages, **limits})
+        return
+    octets_limit = f" of {account.quota:,}" if account.quota else ""
+    messages_limit = f" of {account.message_quota:,}" if account.message_quota else ""
+    print(f"{account.login}\t{account.used:,}{octets_limit} octets\t{messages:,}{messages_limit} messages")
+
+
 @app.command("remove")
 def remove(
     login: LoginArgument,
@@ -120,6 +159,29 @@ def remove(
         await store.perform(remove_account(account.account_id))
 
     with_store(data, config, work)
+
+
+_SIZE = re.compile(r"([0-9]{1,15})\s*(?:([KMGT])(i?)B?)?", re.IGNORECASE)
+_POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
+MOST = 2**62  # what a limit can be, octets
+
+
+def _size(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None if text is None else 0
+    found = _SIZE.fullmatch(text)
+    octets = int(found[1]) * (1024 if found[3] else 1000) ** _POWERS.get((found[2] or "").upper(), 0) if found else 0
+    if not 0 < octets <= MOST:
+        raise typer.BadParameter(f"{text!r} is no size: say 5G, 500M, 1048576 or none")
+    return octets
+
+
+def _count(text: str | None) -> int | None:
+    if text is None or text == "none":
+        return None if text is None else 0
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 12 and int(text)):
+        raise typer.BadParameter(f"{text!r} is no number of messages: say 10000, or none")
+    return int(text)
 
 
 def _password(from_stdin: bool) -> Secret[str]:

@@ -73,8 +73,8 @@ def explain(error: errors.MailstoreError) -> str:
             return f"no mailbox {mailbox}"
         case errors.MailboxNameInvalid(name=name, why=why):
             return f"{name!r} cannot be a mailbox: {why}"
-        case errors.OverQuota(limit=limit):
-            return f"the account would pass its limit of {limit:,} octets"
+        case errors.OverQuota(limit=limit, is_messages=is_messages):
+            return f"the account would pass its limit of {limit:,} {'messages' if is_messages else 'octets'}"
         case errors.StoreFull():
             return "no space left on the volume (see storage.reserve in the configuration); nothing was kept"
         case errors.StoreFailed():

@@ -58,6 +58,9 @@ class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[Seconds, Meta(description="patience for one command, and for an IDLE (RFC 9051 asks for 1800)")] = 1860.0
     size_limit: Annotated[Count, Meta(description="the largest message that APPEND takes")] = 52_428_800
     compress: Annotated[bool, Meta(description="COMPRESS=DEFLATE after login: less traffic, more memory")] = False
+    administrators: Annotated[
+        tuple[str, ...], Meta(description="logins that may set quotas (SETQUOTA) and the server's shared annotations")
+    ] = ()
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -119,10 +119,11 @@ class MessageGone(MailstoreError):
 class OverQuota(MailstoreError):
     """The account's limit would be passed."""
 
-    def __init__(self, limit: int, used: int) -> None:
+    def __init__(self, limit: int, used: int, *, is_messages: bool = False) -> None:
         super().__init__(limit, used)
         self.limit = limit
         self.used = used
+        self.is_messages = is_messages  # else octets
 
 
 class QueryTooBig(MailstoreError):

@@ -68,6 +68,7 @@ class Account(NamedTuple):
     next_uidvalidity: UidValidity
     used: int  # octets of live entries
     quota: int  # octets; 0 is no limit
+    message_quota: int = 0  # live entries of all mailboxes; 0 is no limit
 
 
 class AddressRow(NamedTuple):

@@ -166,6 +166,9 @@ class Transaction(Reader, ReplicaWriter, Protocol):
     def delete_property(self, account_id: AccountId, mailbox_id: MailboxId, kind: str, name: str) -> None:
         """Harmless where there is none."""
 
+    def delete_properties(self, kind: str) -> None:
+        """All of this kind, whoever's mailboxes they are of: it looks at every property there is."""
+
     def body_ref(self, body: "NewBody") -> BodyRef:
         """Where one of the unit's `bodies` was put."""
 

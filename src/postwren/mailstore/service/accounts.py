@@ -21,6 +21,7 @@ from postwren.mailstore.errors import (
 from postwren.mailstore.model import Account, AddressRow, Change, ChangeKind, Credentials, Mailbox
 from postwren.mailstore.port import Reader, Transaction, Unit
 from postwren.mailstore.service.lookup import owner
+from postwren.mailstore.service.metadata import private_kind
 from postwren.terms import INBOX, AccountId, Address, EmailId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "remove_address",
     "resolve",
     "set_credentials",
+    "set_quota",
 ]
 
 
@@ -96,8 +98,18 @@ def set_credentials(account_id: AccountId, credentials: Credentials) -> Unit[Non
     return unit
 
 
+def set_quota(account_id: AccountId, octets: int, messages: int) -> Unit[None]:
+    """What the account may keep; 0 is no limit. What it has above a limit stays."""
+
+    def unit(tx: Transaction) -> None:
+        tx.update_account(owner(tx, account_id)._replace(quota=octets, message_quota=messages))
+
+    return unit
+
+
 def remove_account(account_id: AccountId) -> Unit[None]:
-    """Remove the account with all its mail and addresses, at once and beyond recovery."""
+    """Remove the account with all its mail and addresses, what others granted to its login and its own annotations of their
+    mailboxes, at once and beyond recovery."""
 
     def unit(tx: Transaction) -> None:
         account = owner(tx, account_id)
@@ -106,6 +118,7 @@ def remove_account(account_id: AccountId) -> Unit[None]:
         for identifier in (account.login, f"-{account.login}"):  # whoever has this login next is somebody else
             for grant in tx.granted(identifier):
                 tx.delete_grant(*grant[:3])
+        tx.delete_properties(private_kind(account.login))
         tx.delete_account(account_id)
 
     return unit

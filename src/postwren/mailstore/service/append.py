@@ -39,7 +39,7 @@ def append(account_id: AccountId, mailbox_id: MailboxId, messages: Sequence[NewM
     def unit(tx: Transaction) -> Appended:
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)
         size = sum(message.body.size for message in messages)
-        check_quota(account, size)
+        check_quota(tx, account, size, len(messages))
         next_email_id = account.next_email_id
         more: Counter[EmailId] = Counter()  # references to what the account holds
         arrivals = []

@@ -39,7 +39,7 @@ def copy(account_id: AccountId, source_id: MailboxId, uids: UidRanges, destinati
         if not found:
             return Transferred(destination.uidvalidity, [], [])
         size = sum(sizes)
-        check_quota(account, size)
+        check_quota(tx, account, size, len(found))
         modseq = ModSeq(account.modseq + 1)
         more: Counter[EmailId] = Counter(map(EmailId, email_ids))
         tx.add_references(account_id, more.items())
@@ -103,7 +103,7 @@ def copy_across(
         if not entries:
             return Transferred(destination.uidvalidity, [], [])
         size = sum(entry.size for entry in entries)
-        check_quota(account, size)
+        check_quota(tx, account, size, len(entries))
         email_ids, next_email_id = _emails_across(tx, account_id, [entry.email_id for entry in entries], account)
         flagsets = FlagSets(tx, account_id)
         sets = {

@@ -6,10 +6,11 @@ A target costs three look-ups and five statements. A content that an account alr
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from postwren.mailstore.errors import NoSuchAccount, NoSuchMailbox, OverQuota
+from postwren.mailstore.errors import NoSuchAccount, NoSuchMailbox
 from postwren.mailstore.model import Account, Change, ChangeKind, Email, Entry, Mailbox
 from postwren.mailstore.port import NewBody, Transaction, Unit
 from postwren.mailstore.service.flags import DELETED, SEEN
+from postwren.mailstore.service.placement import check_quota
 from postwren.terms import INBOX, AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = ["Delivered", "Target", "deliver"]
@@ -56,8 +57,8 @@ def _deliver_one(tx: Transaction, target: Target, body: NewBody, now: int) -> De
         if mailbox is None:
             raise NoSuchMailbox(INBOX)
     size = body.size
-    if account.quota and account.used + size > account.quota:  # in the unit, so that neighbours cannot both fit (D-41)
-        raise OverQuota(account.quota, account.used)
+    if account.quota or account.message_quota:
+        check_quota(tx, account, size, 1)
     modseq = ModSeq(account.modseq + 1)
     next_email_id = account.next_email_id
     known = tx.email_by_content(account_id, body.content_id)
@@ -107,4 +108,5 @@ def _with_used(account: Account, modseq: ModSeq, next_email_id: EmailId, used: i
         account.next_uidvalidity,
         used,
         account.quota,
+        account.message_quota,
     )

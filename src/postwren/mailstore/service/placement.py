@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from postwren.mailstore.errors import OverQuota
 from postwren.mailstore.model import Account, Change, ChangeKind, Entry, Expunged, Mailbox
-from postwren.mailstore.port import Transaction, UidRanges
+from postwren.mailstore.port import Reader, Transaction, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.flags import DELETED, SEEN, FlagSets
 from postwren.terms import EmailId, FlagSetId, ModSeq, Uid
 
-__all__ = ["Arrival", "check_quota", "count_in", "put_in", "take_out", "uidl_of"]
+__all__ = ["Arrival", "check_quota", "count_in", "messages_of", "put_in", "take_out", "uidl_of"]
 
 
 class Arrival(NamedTuple):
@@ -28,10 +28,18 @@ class Arrival(NamedTuple):
     uidl: str | None
 
 
-def check_quota(account: Account, more: int) -> None:
-    """Raise OverQuota where `more` octets do not fit. It runs in the unit: neighbours cannot both fit (D-41)."""
+def check_quota(reader: Reader, account: Account, more: int, messages: int) -> None:
+    """Raise OverQuota where so many `more` octets, or so many messages, do not fit. It runs in the unit: neighbours cannot both
+    fit (D-41)."""
     if account.quota and account.used + more > account.quota:
         raise OverQuota(account.quota, account.used)
+    if account.message_quota and (kept := messages_of(reader, account)) + messages > account.message_quota:
+        raise OverQuota(account.message_quota, kept, is_messages=True)
+
+
+def messages_of(reader: Reader, account: Account) -> int:
+    """Live entries of an account, from the counters of its mailboxes."""
+    return sum(mailbox.messages for mailbox in reader.mailboxes(account.account_id))
 
 
 def put_in(tx: Transaction, mailbox: Mailbox, arrivals: Sequence[Arrival], now: int, modseq: ModSeq) -> list[Uid]:

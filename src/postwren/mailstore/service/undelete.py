@@ -46,7 +46,7 @@ def recover(
         if not rows:
             return Recovered(destination.mailbox_id, destination.uidvalidity, [], [])
         size = sum(row.size for row in rows)
-        check_quota(account, size)
+        check_quota(tx, account, size, len(rows))
         modseq = ModSeq(account.modseq + 1)
         new = put_in(tx, destination, _arrivals(tx, account_id, source, rows), now, modseq)
         tx.update_account(account._replace(modseq=modseq, used=account.used + size))

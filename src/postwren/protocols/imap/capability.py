@@ -38,6 +38,7 @@ from postwren.protocols.imap.command import (
     Select,
     SetAcl,
     SetMetadata,
+    SetQuota,
     Sort,
     StartTls,
     Status,
@@ -115,7 +116,9 @@ CAPABILITIES: Final[tuple[CapabilityEntry, ...]] = (
     CapabilityEntry("PREVIEW", _IN, (Fetch,)),  # RFC 8970
     CapabilityEntry("QRESYNC", _IN, (Select, Fetch)),  # RFC 7162
     CapabilityEntry("QUOTA", _IN, (GetQuota, GetQuotaRoot)),  # RFC 9208
+    CapabilityEntry("QUOTA=RES-MESSAGE", _IN, (GetQuota, Status)),
     CapabilityEntry("QUOTA=RES-STORAGE", _IN, (GetQuota,)),
+    CapabilityEntry("QUOTASET", _IN, (SetQuota,)),
     CapabilityEntry("REPLACE", _IN, (Replace,)),  # RFC 8508
     CapabilityEntry("SAVEDATE", _IN, (Fetch, Search)),  # RFC 8514
     CapabilityEntry("SEARCH=FUZZY", _IN, (Search,)),  # RFC 6203

@@ -22,7 +22,8 @@ def capabilities(session: ImapSession) -> tuple[str, ...]:
     settings = session.service.settings
     if session.account_id:
         is_compressible = settings.is_compressing and not session.core.is_compressed
-        names = shown(When.AFTER_LOGIN, () if is_compressible else ("COMPRESS=DEFLATE",))
+        without = (*(() if is_compressible else ("COMPRESS=DEFLATE",)), *(() if session.is_administrator else ("QUOTASET",)))
+        names = shown(When.AFTER_LOGIN, without)
         return (*names, f"APPENDLIMIT={settings.size_limit}", f"SAVELIMIT={settings.save_limit}")  # RFC 7889, RFC 9738
     mechanisms = session.service.authenticator.mechanisms(session.link)
     can_log_in = "PLAIN" in mechanisms

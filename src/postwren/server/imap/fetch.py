@@ -98,7 +98,7 @@ def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span]
     """Render at once; later where digests must be made first."""
     selected = session.selected
     assert selected is not None
-    layout = layout_of(tuple(items), selected.account_id, is_utf8=session.enabled.utf8, is_uidonly=session.enabled.uidonly)
+    layout = layout_of(tuple(items), selected.account_id, is_utf8=session.core.is_utf8, is_uidonly=session.enabled.uidonly)
     walk = Walk()
     if layout.names:
         missing = session.service.store.digests.missing(selected.account_id, _email_ids(selected, spans))

@@ -5,7 +5,7 @@ from typing import Final
 
 from postwren.message.octets import cut
 from postwren.server.imap.rendering import Batch, Layout
-from postwren.server.imap.section import narrowed
+from postwren.server.imap.section import narrowed, without_nul
 
 __all__ = ["render_large"]
 
@@ -27,12 +27,12 @@ def render_large(layout: Layout, batch: Batch, whole: Callable[[], Iterator[byte
             yield b"%b%b NIL" % (space, cell.name)
         elif isinstance(found, bytes):
             start, end = narrowed((0, len(found)), cell.partial)
-            yield b"%b%b {%d}\r\n%b" % (space, cell.name, end - start, found[start:end])
+            yield b"%b%b {%d}\r\n%b" % (space, cell.name, end - start, without_nul(found[start:end]))
         else:
             start, end = narrowed(found, cell.partial)
             yield b"%b%b {%d}\r\n" % (space, cell.name, end - start)
             if (start, end) == (0, len(body.octets)):
-                yield from whole()
+                yield from map(without_nul, whole())
             else:
-                yield from (cut(body.octets, at, min(at + PIECE, end)) for at in range(start, end, PIECE))
+                yield from (without_nul(cut(body.octets, at, min(at + PIECE, end))) for at in range(start, end, PIECE))
     yield b")\r\n"

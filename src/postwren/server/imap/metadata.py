@@ -1,5 +1,5 @@
-"""GETMETADATA and SETMETADATA (RFC 5464). The empty name is the server: each account has its own annotations there, and only the
-operator could write what all see, so `/shared` of the server is read-only.
+"""GETMETADATA and SETMETADATA (RFC 5464). The empty name is the server: `/private` is each login's own there, and `/shared` is
+one for all, which only administrators write.
 """
 
 from collections.abc import Iterable
@@ -82,7 +82,7 @@ async def set_metadata(session: ImapSession, tag: str, command: SetMetadata) -> 
     account_id, mailbox_id, found = _place(session, command.mailbox)
     values = {canonical_entry(name): value for name, value in command.values}
     is_shared = any(name.startswith("/shared/") for name in values)
-    rights = found.rights if found is not None else frozenset("r")
+    rights = found.rights if found is not None else frozenset("rw" if session.is_administrator else "r")
     if "r" not in rights or (is_shared and "w" not in rights):
         session.refuse(tag, NO_RIGHTS)
         return

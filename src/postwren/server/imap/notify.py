@@ -274,7 +274,7 @@ async def _tell_new(session: ImapSession, items: tuple[FetchItem, ...], first: i
     if selected is None:
         return
     spans = spans_of(selected, [(first, selected.view.largest_uid)])
-    is_utf8, is_uidonly, walk = session.enabled.utf8, session.enabled.uidonly, Walk()
+    is_utf8, is_uidonly, walk = session.core.is_utf8, session.enabled.uidonly, Walk()
     layout = layout_of(items, selected.account_id, is_utf8=is_utf8, is_uidonly=is_uidonly)
     if layout.names:
         rows = range(*selected.snapshot.span(first, selected.view.largest_uid))

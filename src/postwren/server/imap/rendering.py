@@ -17,12 +17,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from postwren.mailstore.service.keys import thread_id
 from postwren.mailstore.snapshot import Snapshot
 from postwren.message.octets import cut
+from postwren.message.sevenbit import seven_bit
 from postwren.message.usual import USUAL_FIELDS, select_fields
 from postwren.protocols.imap.command.fetch import Binary, BinarySize, FetchItem, Item, Partial, Preview, Section, SectionText
 from postwren.protocols.imap.value import format_string
 from postwren.server.imap.flagtext import FlagTexts
 from postwren.server.imap.objectid import email_id
-from postwren.server.imap.section import Found, MessageOctets, narrowed
+from postwren.server.imap.section import Found, MessageOctets, narrowed, without_nul
 from postwren.terms import AccountId
 
 __all__ = ["Batch", "Cell", "Layout", "is_from_body", "layout_of"]
@@ -115,7 +116,7 @@ def cell_of(item: FetchItem, account_id: AccountId, *, is_utf8: bool) -> Cell:
     """The cell of an item."""
     match item:
         case Item():
-            return _plain(item, account_id)
+            return _plain(item, account_id, is_utf8=is_utf8)
         case Preview():
             return Cell(
                 b"PREVIEW %b", lambda batch: ([format_string(row[0], is_utf8) for row in batch.digest("preview")],), ("preview",)
@@ -145,7 +146,7 @@ def is_from_body(item: FetchItem) -> bool:
             return False
 
 
-def _plain(item: Item, account_id: AccountId) -> Cell:
+def _plain(item: Item, account_id: AccountId, *, is_utf8: bool) -> Cell:
     match item:
         case Item.FLAGS:
             return Cell(b"FLAGS %b", lambda batch: (map(batch.texts.__getitem__, batch.pick(batch.snapshot.flagset_ids)),))
@@ -167,13 +168,24 @@ def _plain(item: Item, account_id: AccountId) -> Cell:
             return Cell(b"THREADID %b", lambda batch: ([_thread_id(*row) for row in batch.digest(*names)],), names)
         case Item.ENVELOPE | Item.BODY | Item.BODYSTRUCTURE:
             name = item.value.lower()
-            return Cell(item.value.encode() + b" %b", lambda batch: ([row[0] for row in batch.digest(name)],), (name,))
+            of_digest = _rendered if is_utf8 else _rendered_in_ascii
+            return Cell(item.value.encode() + b" %b", lambda batch: (of_digest(batch, name),), (name,))
         case Item.RFC822:
             return _section(b"RFC822", Section())
         case Item.RFC822_HEADER:
             return _section(b"RFC822.HEADER", Section(text=SectionText.HEADER))
         case Item.RFC822_TEXT:
             return _section(b"RFC822.TEXT", Section(text=SectionText.TEXT))
+
+
+def _rendered(batch: Batch, name: str) -> list[bytes]:
+    return [row[0] for row in batch.digest(name)]
+
+
+def _rendered_in_ascii(batch: Batch, name: str) -> list[bytes]:
+    """RFC 6855 section 3. Nearly all are ASCII as they stand, which is known at the cost of a look."""
+    values = _rendered(batch, name)
+    return values if all(map(bytes.isascii, values)) else [*map(seven_bit, values)]
 
 
 # -- dates
@@ -227,7 +239,7 @@ def _usual(section: Section) -> Cell:
         found = [row[0] for row in batch.digest("header")]
         if None in found:
             return _octets(batch, section)
-        octets = [select_fields(header, names) for header in found]
+        octets = [without_nul(select_fields(header, names)) for header in found]
         return map(len, octets), octets
 
     name = b"BODY[" + section.label + b"]"
@@ -252,7 +264,7 @@ def _section(name: bytes, section: Section) -> Cell:
 
 
 def _octets(batch: Batch, section: Section) -> tuple[Values, ...]:
-    octets = [_bytes(body, body.section(section), section.partial) or b"" for body in batch.bodies]
+    octets = [without_nul(_bytes(body, body.section(section), section.partial) or b"") for body in batch.bodies]
     return map(len, octets), octets
 
 
@@ -268,7 +280,7 @@ def _bytes(body: MessageOctets, found: Found, partial: Partial | None) -> bytes 
 
 
 def _nstring(octets: bytes | None) -> bytes:
-    return b"NIL" if octets is None else b"{%d}\r\n%b" % (len(octets), octets)
+    return b"NIL" if octets is None else b"{%d}\r\n%b" % (len(octets), without_nul(octets))
 
 
 def _binary(item: Binary) -> Cell:

@@ -14,7 +14,7 @@ from postwren.message.octets import Octets, cut
 from postwren.message.part import Part, parse_parts
 from postwren.protocols.imap.command.fetch import Partial, Section, SectionText
 
-__all__ = ["Found", "MessageOctets", "UnknownEncoding", "narrowed"]
+__all__ = ["Found", "MessageOctets", "UnknownEncoding", "narrowed", "without_nul"]
 
 Found: TypeAlias = tuple[int, int] | bytes | None
 KNOWN: Final = frozenset((b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"))
@@ -140,6 +140,12 @@ class MessageOctets:
             else:
                 return None, False
         return row, is_message
+
+
+def without_nul(octets: bytes) -> bytes:
+    """As a literal can carry them (RFC 9051 section 4.3). 0x80 for NUL keeps sizes and offsets what they are, and is text of no
+    charset; the octets themselves are had by BINARY."""
+    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
 
 
 def narrowed(found: tuple[int, int], partial: Partial | None) -> tuple[int, int]:

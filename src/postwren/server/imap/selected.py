@@ -57,6 +57,7 @@ class Selected:
         "account_id",
         "contexts",
         "handle",
+        "is_gone",
         "is_read_only",
         "mailbox_id",
         "name",
@@ -79,6 +80,7 @@ class Selected:
         self.rights = rights
         self.texts = texts
         self.is_read_only = is_read_only
+        self.is_gone = False  # deleted by somebody else: the session leaves it as soon as it can say so
         self.view = View(handle.uids, handle.count)
         self.contexts: dict[str, Update] = {}  # by tag: searches that are kept up to date, RFC 5267
         self.wake: Callable[[], None] | None = None
@@ -104,6 +106,8 @@ class Selected:
 
     def _note(self, delta: Delta) -> None:
         """Take notes; it may be called from within `snapshot`."""
+        if delta.is_gone:
+            self.is_gone = True
         if delta.expunged:
             self._expunged.extend(delta.expunged)
         if delta.changed:
@@ -131,9 +135,11 @@ class Selected:
     # -- news
 
     def news(self, enabled: Enabled, *, may_expunge: bool) -> bytes:
-        """What the client does not know yet, rendered; b"" where it knows all."""
+        """What the client does not know yet, rendered; b"" where it knows all, or there is no such mailbox any more."""
         snapshot = self.handle.snapshot
         view = self.view
+        if self.is_gone:
+            return b""
         if not (self._expunged or self._changed) and view.count == snapshot.count:
             self._own.clear()
             return b""

@@ -59,6 +59,7 @@ Work: TypeAlias = Callable[["ImapSession", str, Any], Coroutine[Any, Any, None]]
 NOT_OFFERED: Final = Refusal("this is not offered here", None, Status.BAD)
 READING: Final = frozenset("lrpkxa")
 LOST: Final = Condition(Status.OK, "the mailbox is not to be read any more", code.CLOSED)
+DELETED: Final = Condition(Status.OK, "the mailbox was deleted", code.CLOSED)
 TIMED_OUT: Final = Condition(Status.BYE, "idle for too long")
 SERVER_ENDS: Final = Condition(Status.BYE, "the server ends; try again later", code.UNAVAILABLE)
 BUG: Final = Condition(Status.BYE, "internal error", code.SERVERBUG)
@@ -235,6 +236,8 @@ class ImapSession:
         """What happened in the selected mailbox, and elsewhere where NOTIFY asked for it."""
         if self.selected is not None:
             self.render(self.selected.news(self.enabled, may_expunge=may_expunge))
+            if self.selected.is_gone:
+                self._lose(DELETED)
         if self.notifier is not None:
             self.render(self.notifier())
 
@@ -259,6 +262,11 @@ class ImapSession:
         if not self.is_closed:
             last()
 
+    @property
+    def is_administrator(self) -> bool:
+        """Whether the operator lets this login set what is otherwise his (`[imap] administrators`)."""
+        return self.login in self.service.settings.administrators
+
     # -- waiting
 
     async def attempt(self, tag: str, work: Coroutine[Any, Any, None]) -> None:
@@ -272,18 +280,31 @@ class ImapSession:
     # -- the selected mailbox
 
     def _has_lost_it(self) -> bool:
-        """Whether the selected mailbox is somebody else's, and this session may not read it any more: then it is left. Rights
-        that are given or taken count at once (A-45); where it was opened read-only, so it stays."""
+        """Whether the selected mailbox was deleted by another session, or is somebody else's and this session may not read it any
+        more: then it is left. Rights that are given or taken count at once (A-45); where it was opened read-only, so it stays.
+
+        RFC 2180 section 3.3 lets a server say BYE to the others when one deletes a mailbox. It was written before there was
+        a way to say less: CLOSED ends what is said of this mailbox (RFC 9051 section 7.1), and the connection, with what was
+        enabled, compressed and asked of NOTIFY on it, goes on. Whoever passes over it gets NO, and then BAD, not another
+        mailbox."""
         selected = self.selected
-        if selected is None or selected.account_id == self.account_id:
+        if selected is None:
+            return False
+        if selected.is_gone:
+            self._lose(DELETED)
+            return True
+        if selected.account_id == self.account_id:
             return False
         rights = rights_of(self.service.store.reader, selected.account_id, selected.mailbox_id, self.login)
         selected.rights = rights & READING if selected.is_read_only else rights
         if {"l", "r"} <= rights:
             return False
-        self.leave()
-        self.say(LOST)
+        self._lose(LOST)
         return True
+
+    def _lose(self, why: Condition) -> None:
+        self.leave()
+        self.say(why)
 
     def leave(self) -> None:
         """No mailbox is selected any more."""

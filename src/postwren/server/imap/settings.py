@@ -15,4 +15,5 @@ class ImapSettings:
     searches: int = 2  # of one account at once
     save_limit: int = 1_000_000
     contexts: int = 16  # searches of a session that are kept up to date
+    administrators: frozenset[str] = frozenset()  # logins that set quotas and the server's shared annotations
     faults: int = 50  # bad commands after login, then the connection ends

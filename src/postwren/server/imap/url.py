@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from postwren.mailstore.model import Mailbox, Property
 from postwren.mailstore.port import Transaction, Unit
 from postwren.message.digest import digest
+from postwren.message.sevenbit import seven_bit
 from postwren.protocols.imap.code import UrlMech
 from postwren.protocols.imap.command.fetch import Section, SectionText
 from postwren.protocols.imap.command.url import GenUrlAuth, ResetKey, UrlFetch, UrlFetchItem
@@ -27,7 +28,7 @@ from postwren.protocols.imap.response.url import FetchedUrl, GeneratedUrls, Urls
 from postwren.server.imap.catenate import BadUrlFound, partial_of, section_of
 from postwren.server.imap.place import NOBODY, NOTHING, find, own_places, reach
 from postwren.server.imap.refusal import NO_RIGHTS, Refusal
-from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed
+from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed, without_nul
 from postwren.server.imap.session import ImapSession, waiting
 from postwren.terms import AccountId, MailboxId
 
@@ -145,7 +146,9 @@ def _fetched(session: ImapSession, item: UrlFetchItem, left: int) -> FetchedUrl:
         email = reader.email(entry.account_id, entry.email_id)
         if email is not None and email.body.size <= left:
             message = MessageOctets(b"".join(session.service.store.body_pieces(email.body)))
-            return _parts(message, item, section_of(unquote(match["section"] or "")), partial_of(match))
+            return _parts(
+                message, item, section_of(unquote(match["section"] or "")), partial_of(match), is_utf8=session.core.is_utf8
+            )
     raise BadUrlFound
 
 
@@ -165,17 +168,20 @@ def _is_over(session: ImapSession, expire: str | None) -> bool:
         return True
 
 
-def _parts(message: MessageOctets, item: UrlFetchItem, section: Section, partial: tuple[int, int] | None) -> FetchedUrl:
+def _parts(
+    message: MessageOctets, item: UrlFetchItem, section: Section, partial: tuple[int, int] | None, *, is_utf8: bool
+) -> FetchedUrl:
     if not item.extras:
-        return FetchedUrl(item.url, _octets(message, message.section(section), partial))
+        return FetchedUrl(item.url, without_nul(_octets(message, message.section(section), partial)))
     values: list[tuple[str, bytes | None]] = []
     for name in item.extras:
         if name == "BODYPARTSTRUCTURE":
-            values.append((name, digest(b"".join(_entity(message, section))).bodystructure))
+            structure = digest(b"".join(_entity(message, section))).bodystructure
+            values.append((name, structure if is_utf8 else seven_bit(structure)))
         elif name == "BINARY":
             values.append((name, _octets(message, message.binary(section.parts), partial)))
         else:
-            values.append((name, _octets(message, message.section(section), partial)))
+            values.append((name, without_nul(_octets(message, message.section(section), partial))))
     return FetchedUrl(item.url, None, tuple(values))
 
 

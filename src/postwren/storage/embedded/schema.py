@@ -219,7 +219,11 @@ def _copies(connection: apsw.Connection) -> None:
     connection.execute(COPIES)
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing, _copies)
+def _message_quota(connection: apsw.Connection) -> None:
+    connection.execute("ALTER TABLE account ADD COLUMN message_quota INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing, _copies, _message_quota)
 VERSION: Final = len(MIGRATIONS)
 
 

@@ -28,7 +28,7 @@ OWNED: Final = (
 )
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
-    for table, columns in (("account", 10), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
+    for table, columns in (("account", 11), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
 _SOME: Final = " FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid "
 _ADD_REFERENCES: Final = "UPDATE email SET refs = refs + ?4 WHERE account_id = ?1 AND email_id BETWEEN ?2 AND ?3"
@@ -116,9 +116,9 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
             sql = "UPDATE account SET credentials = ? WHERE account_id = ?"
             self._execute(sql, (credentials_text(account.credentials), account.account_id))
         self._execute(
-            "UPDATE account SET modseq = ?, next_mailbox_id = ?, next_email_id = ?, next_uidvalidity = ?, used = ?, quota = ?"
-            " WHERE account_id = ?",
-            (*account[4:10], account.account_id),
+            "UPDATE account SET modseq = ?, next_mailbox_id = ?, next_email_id = ?, next_uidvalidity = ?, used = ?, quota = ?,"
+            " message_quota = ? WHERE account_id = ?",
+            (*account[4:11], account.account_id),
         )
         self._accounts[account.account_id] = account
 
@@ -202,6 +202,9 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
     def delete_property(self, account_id: AccountId, mailbox_id: MailboxId, kind: str, name: str) -> None:
         sql = "DELETE FROM property WHERE account_id = ? AND mailbox_id = ? AND kind = ? AND name = ?"
         self._execute(sql, (account_id, mailbox_id, kind, name))
+
+    def delete_properties(self, kind: str) -> None:
+        self._execute("DELETE FROM property WHERE kind = ?", (kind,))
 
     # -- messages
 

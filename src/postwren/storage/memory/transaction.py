@@ -371,6 +371,11 @@ class MemoryTransaction(ReplicaWrites, MemoryReader):
         if (mailbox_id, kind, name) in mine.properties:
             self._delete(mine.properties, (mailbox_id, kind, name))
 
+    def delete_properties(self, kind: str) -> None:
+        for mine in self._tables.owned.values():
+            for key in [key for key in mine.properties if key[1] == kind]:
+                self._delete(mine.properties, key)
+
     def body_ref(self, body: NewBody) -> BodyRef:
         ref = self._kept.get(id(body))
         if ref is None:

@@ -6,7 +6,9 @@ import pytest
 
 from postwren.mailstore.errors import NoSuchAccount, NoSuchMailbox, OverQuota
 from postwren.mailstore.port import Transaction
+from postwren.mailstore.service.accounts import set_quota
 from postwren.mailstore.service.append import NewMessage, append
+from postwren.mailstore.service.copymove import copy
 from postwren.mailstore.service.deliver import Delivered, Target, deliver
 from postwren.terms import AccountId, MailboxId
 from postwren.testing.contract.scene import Scene, dump, story
@@ -95,6 +97,25 @@ class ArrivalContract:
         assert await scene.perform(unit, [body]) == [OverQuota, None, NoSuchAccount]
         assert dump(scene.reader, ben.account_id) == before
         assert scene.contents(ann) == [b"too long\r\n"]
+
+    @story
+    async def test_a_limit_of_messages_counts_all_mailboxes_and_leaves_what_is_there(self, scene: Scene) -> None:
+        ann = await scene.account()
+        work = await scene.create(ann, "Work")
+        await scene.deliver(ann, b"one\r\n")
+        await scene.deliver(ann, b"two\r\n", mailbox="Work")
+        await scene.perform(set_quota(ann.account_id, 0, 3))
+        await scene.perform(copy(ann.account_id, work.mailbox_id, [(1, 1)], scene.mailbox(ann).mailbox_id, scene.now))
+        with pytest.raises(OverQuota):
+            await scene.perform(copy(ann.account_id, work.mailbox_id, [(1, 1)], scene.mailbox(ann).mailbox_id, scene.now))
+        with pytest.raises(OverQuota) as refused:
+            await scene.deliver(ann, b"four\r\n")
+        assert (refused.value.limit, refused.value.used, refused.value.is_messages) == (3, 3, True)
+        await scene.perform(set_quota(ann.account_id, 0, 1))
+        assert scene.uids(ann) == [1, 2]
+        await scene.perform(set_quota(ann.account_id, 1000, 0))
+        await scene.deliver(ann, b"four\r\n")
+        assert (scene.row(ann).quota, scene.row(ann).message_quota) == (1000, 0)
 
     @story
     async def test_d41_parallel_arrivals_never_pass_the_quota(self, scene: Scene) -> None:

@@ -82,6 +82,18 @@ class SharingContract:
         assert scene.reader.granted(BEN) == []
 
     @story
+    async def test_annotations_of_a_login_go_with_its_account(self, scene: Scene) -> None:
+        ann, ben = await scene.account(ANN), await scene.account(BEN)
+        work = await scene.create(ann, "Work")
+        where = ann.account_id, work.mailbox_id
+        await scene.perform(set_entries(*where, BEN, {"/private/comment": b"his", "/shared/comment": b"all's"}))
+        await scene.perform(set_entries(*where, ANN, {"/private/comment": b"hers"}))
+        await scene.perform(remove_account(ben.account_id))
+        await scene.account(BEN)
+        assert entries_of(scene.reader, *where, BEN) == {"/shared/comment": b"all's"}
+        assert entries_of(scene.reader, *where, ANN) == {"/private/comment": b"hers", "/shared/comment": b"all's"}
+
+    @story
     async def test_whoever_cannot_be_is_refused_and_grants_are_bounded(self, scene: Scene) -> None:
         ann = await scene.account(ANN)
         work = await scene.create(ann, "Work")
@@ -99,9 +111,11 @@ class SharingContract:
         work = await scene.create(ann, "Work")
         mine = {"/private/comment": b"mine", "/shared/comment": b"ours\0\xff"}
         where = ann.account_id, work.mailbox_id
-        assert await scene.perform(set_entries(*where, ANN, mine)) == ["/private/comment", "/shared/comment"]
-        assert await scene.perform(set_entries(*where, ANN, mine)) == []
-        assert await scene.perform(set_entries(*where, BEN, {"/private/comment": b"his"})) == ["/private/comment"]
+        await scene.perform(set_entries(*where, ANN, mine))
+        before = scene.row(ann).modseq
+        await scene.perform(set_entries(*where, ANN, mine))
+        assert scene.row(ann).modseq == before
+        await scene.perform(set_entries(*where, BEN, {"/private/comment": b"his"}))
         await scene.perform(set_entries(ann.account_id, SERVER, ANN, {"/private/x/y": b""}))
         assert entries_of(scene.reader, *where, ANN) == mine
         assert entries_of(scene.reader, *where, BEN) == {"/private/comment": b"his", "/shared/comment": b"ours\0\xff"}
@@ -111,6 +125,18 @@ class SharingContract:
         assert scene.reader.changes(ann.account_id, work.created_modseq)[-1].kind is ChangeKind.METADATA
         await scene.perform(delete_mailbox(*where, scene.now))
         assert scene.reader.property_count(ann.account_id) == 1
+
+    @story
+    async def test_what_is_shared_of_the_server_is_no_accounts(self, scene: Scene) -> None:
+        ann, ben = await scene.account(ANN), await scene.account(BEN)
+        every = {f"/shared/x/{at}": b"\0\xff" for at in range(metadata.LIMITS.server_entries)}
+        await scene.perform(set_entries(ann.account_id, SERVER, ANN, every | {"/private/comment": b"hers"}))
+        assert entries_of(scene.reader, ben.account_id, SERVER, BEN) == every
+        with pytest.raises(TooMany):
+            await scene.perform(set_entries(ben.account_id, SERVER, BEN, {"/shared/x/more": b""}))
+        await scene.perform(remove_account(ann.account_id))
+        await scene.perform(set_entries(ben.account_id, SERVER, BEN, dict.fromkeys(list(every)[1:])))
+        assert entries_of(scene.reader, ben.account_id, SERVER, BEN) == {"/shared/x/0": b"\0\xff"}
 
     @story
     async def test_annotations_are_bounded(self, scene: Scene) -> None:
