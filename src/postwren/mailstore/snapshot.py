@@ -71,6 +71,7 @@ class Snapshot(Columns):
 
     __slots__ = (
         "_answers",
+        "_flagsets",
         "account_id",
         "count",
         "highestmodseq",
@@ -92,6 +93,17 @@ class Snapshot(Columns):
         self.is_loaded = False
         self.is_gone = False
         self._answers: dict[Hashable, bytes] = {}
+        self._flagsets: frozenset[int] | None = None
+
+    @property
+    def flagsets(self) -> frozenset[int]:
+        """The sets of flags that its messages have."""
+        found = self._flagsets
+        if found is None:
+            found = frozenset(self.flagset_ids)
+            if self.is_loaded:
+                self._flagsets = found
+        return found
 
     def answer(self, question: Hashable) -> bytes | None:
         """What was said to this question, if the mailbox has not changed since in any way."""
@@ -117,6 +129,7 @@ class Snapshot(Columns):
         self.is_gone = ChangeKind.MAILBOX_DELETED in kinds
         self.highestmodseq = max(change.modseq for change in news)
         self._answers.clear()
+        self._flagsets = None
         if expunged:
             self.remove(expunged)
         appended = self._append(kinds.get(ChangeKind.APPENDED, ()), reader)
@@ -207,6 +220,11 @@ class _Shared:
         self.snapshot: Snapshot
 
     # -- loading
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self._is_ready.is_set()
 
     def begin(self, row: Mailbox) -> None:
         """The counters are known; they belong to the columns that come."""
@@ -343,6 +361,22 @@ class Snapshots:
         except BaseException:
             shared.let_go()
             raise
+        return SnapshotHandle(shared)
+
+    def at_hand(self, account_id: AccountId, mailbox_id: MailboxId) -> SnapshotHandle | None:
+        """As `open`, where there is nothing to wait for; None where there is."""
+        key = account_id, mailbox_id
+        shared = self._by_key.get(key)
+        if shared is None or not shared.is_ready:
+            return None
+        if key in self._resting:
+            shared = self._wake(key, shared)
+        if shared is None:
+            return None
+        shared.catch_up()
+        if shared.error is not None or shared.snapshot.is_gone:
+            return None
+        shared.holds += 1
         return SnapshotHandle(shared)
 
     # -- loading
