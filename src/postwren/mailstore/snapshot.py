@@ -21,7 +21,7 @@ does not listen; when it is opened again, it reads what changed.
 import asyncio
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -33,6 +33,10 @@ from postwren.mailstore.service import uidrange
 from postwren.terms import AccountId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = ["Delta", "Limits", "Snapshot", "SnapshotHandle", "Snapshots"]
+
+MOST_ANSWERS: Final = 8
+MOST_OCTETS: Final = 512 << 10
+"""Of one answer: a SORT of 80,000 messages."""
 
 _TOLD: Final = frozenset((ChangeKind.APPENDED, ChangeKind.FLAGS, ChangeKind.EXPUNGED, ChangeKind.MAILBOX_DELETED))
 
@@ -65,7 +69,18 @@ class Delta:
 class Snapshot(Columns):
     """The mailbox as of `highestmodseq`. Until `is_loaded` only the counters are there."""
 
-    __slots__ = ("account_id", "count", "highestmodseq", "is_gone", "is_loaded", "mailbox_id", "uidnext", "uidvalidity")
+    __slots__ = (
+        "_answers",
+        "_flagsets",
+        "account_id",
+        "count",
+        "highestmodseq",
+        "is_gone",
+        "is_loaded",
+        "mailbox_id",
+        "uidnext",
+        "uidvalidity",
+    )
 
     def __init__(self, mailbox: Mailbox) -> None:
         super().__init__()
@@ -77,6 +92,29 @@ class Snapshot(Columns):
         self.count = mailbox.messages
         self.is_loaded = False
         self.is_gone = False
+        self._answers: dict[Hashable, bytes] = {}
+        self._flagsets: frozenset[int] | None = None
+
+    @property
+    def flagsets(self) -> frozenset[int]:
+        """The sets of flags that its messages have."""
+        found = self._flagsets
+        if found is None:
+            found = frozenset(self.flagset_ids)
+            if self.is_loaded:
+                self._flagsets = found
+        return found
+
+    def answer(self, question: Hashable) -> bytes | None:
+        """What was said to this question, if the mailbox has not changed since in any way."""
+        return self._answers.get(question)
+
+    def remember(self, question: Hashable, modseq: ModSeq, answer: bytes) -> None:
+        """Keep what follows from the columns as they were at `modseq`, where they still are like that."""
+        if self.is_loaded and modseq == self.highestmodseq and len(answer) <= MOST_OCTETS:
+            self._answers[question] = answer
+            if len(self._answers) > MOST_ANSWERS:
+                del self._answers[next(iter(self._answers))]
 
     def apply(self, changes: Sequence[Change], reader: Reader) -> Delta | None:
         """Follow changes of this mailbox; None when it knew them."""
@@ -90,6 +128,8 @@ class Snapshot(Columns):
         changed = uidrange.union(kinds.get(ChangeKind.FLAGS, ()))
         self.is_gone = ChangeKind.MAILBOX_DELETED in kinds
         self.highestmodseq = max(change.modseq for change in news)
+        self._answers.clear()
+        self._flagsets = None
         if expunged:
             self.remove(expunged)
         appended = self._append(kinds.get(ChangeKind.APPENDED, ()), reader)
@@ -180,6 +220,11 @@ class _Shared:
         self.snapshot: Snapshot
 
     # -- loading
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self._is_ready.is_set()
 
     def begin(self, row: Mailbox) -> None:
         """The counters are known; they belong to the columns that come."""
@@ -316,6 +361,22 @@ class Snapshots:
         except BaseException:
             shared.let_go()
             raise
+        return SnapshotHandle(shared)
+
+    def at_hand(self, account_id: AccountId, mailbox_id: MailboxId) -> SnapshotHandle | None:
+        """As `open`, where there is nothing to wait for; None where there is."""
+        key = account_id, mailbox_id
+        shared = self._by_key.get(key)
+        if shared is None or not shared.is_ready:
+            return None
+        if key in self._resting:
+            shared = self._wake(key, shared)
+        if shared is None:
+            return None
+        shared.catch_up()
+        if shared.error is not None or shared.snapshot.is_gone:
+            return None
+        shared.holds += 1
         return SnapshotHandle(shared)
 
     # -- loading

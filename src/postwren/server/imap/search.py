@@ -5,7 +5,7 @@ for a bounded time, and few at once of an account (A-43); meanwhile the client h
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -27,8 +27,8 @@ from postwren.protocols.imap.command.searchkey import CHARSETS
 from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.search import Esearch as EsearchResponse
-from postwren.protocols.imap.response.search import SearchResult
-from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow
+from postwren.protocols.imap.response.search import SearchResult, format_search
+from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow, format_thread
 from postwren.protocols.imap.view import View
 from postwren.server.imap import place
 from postwren.server.imap.fetch import enable_condstore
@@ -41,7 +41,7 @@ from postwren.server.imap.searchresult import Result, answer, saved
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered, waiting
 from postwren.server.imap.update import keep_up_to_date
-from postwren.terms import AccountId, Uid
+from postwren.terms import AccountId, ModSeq, Uid
 
 __all__ = ["COMMANDS", "find_in_columns"]
 
@@ -177,6 +177,40 @@ def _seqnums(view: View, uids: Sequence[int]) -> list[int | None]:
     return [*map(dict(zip(view.shown[: view.count], range(1, view.count + 1), strict=True)).get, uids)]
 
 
+# -- what was said before
+
+
+def _question(selected: Selected, asked: Asked, *words: Hashable) -> Hashable | None:
+    """What the answer depends on, where that is the columns and nothing else: the client was told of all messages, and the
+    answer does not name its tag."""
+    snapshot, view = selected.snapshot, selected.view
+    if asked.returns is not None or view.shown is not snapshot.uids or view.count != snapshot.count:
+        return None
+    question = (asked.query, asked.is_uid, *words)
+    try:
+        hash(question)
+    except TypeError:  # a list is in it: the saved result, say
+        return None
+    return question
+
+
+def _say_again(session: ImapSession, tag: str, selected: Selected, asked: Asked, question: Hashable | None) -> bool:
+    """Whether this was answered, as it was before."""
+    known = None if question is None else selected.snapshot.answer(question)
+    if known is None:
+        return False
+    session.render(known)
+    session.finish(tag, "done", may_expunge=asked.is_uid)
+    return True
+
+
+def _keep(selected: Selected, keep: tuple[Hashable | None, ModSeq], rendered: bytes) -> None:
+    """The answer to a question, from the columns as they were at a ModSeq."""
+    question, modseq = keep
+    if question is not None:
+        selected.snapshot.remember(question, modseq, rendered)
+
+
 # -- SEARCH
 
 
@@ -187,17 +221,21 @@ def search(session: ImapSession, tag: str, command: Search) -> Later:
     if asked is None:
         return None
     if not is_of_columns(asked.query):
-        return session.attempt(tag, _search(session, tag, selected, asked))
+        question = _question(selected, asked, "SEARCH")
+        if _say_again(session, tag, selected, asked, question):
+            return None
+        return session.attempt(tag, _search(session, tag, selected, asked, question))
     _answer(session, tag, selected, asked, _result(selected, find_in_columns(session, selected.snapshot, asked.query), asked))
     return None
 
 
-async def _search(session: ImapSession, tag: str, selected: Selected, asked: Asked) -> None:
+async def _search(session: ImapSession, tag: str, selected: Selected, asked: Asked, question: Hashable | None) -> None:
     finder, columns = session.service.finder, selected.snapshot
+    modseq = columns.highestmodseq
     work = partial(finder.search, selected.account_id, columns, asked.query, _bounds(session))
     found = await _attempt(session, tag, selected, work)
     if found is not None:
-        _answer(session, tag, selected, asked, _result(selected, found, asked))
+        _answer(session, tag, selected, asked, _result(selected, found, asked), keep=(question, modseq))
 
 
 async def _attempt(session: ImapSession, tag: str, selected: Selected, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
@@ -212,11 +250,22 @@ async def _attempt(session: ImapSession, tag: str, selected: Selected, work: Cal
     return found if session.selected is selected else None
 
 
-def _answer(session: ImapSession, tag: str, selected: Selected, asked: Asked, result: Result, *, is_sort: bool = False) -> None:
+def _answer(
+    session: ImapSession,
+    tag: str,
+    selected: Selected,
+    asked: Asked,
+    result: Result,
+    *,
+    is_sort: bool = False,
+    keep: tuple[Hashable | None, ModSeq] = (None, ModSeq(0)),
+) -> None:
     returns = asked.returns
     if returns is None:
         modseq = max(result.modseqs) if result.modseqs else None
-        session.say(SearchResult(result.numbers, modseq, is_sort))
+        rendered = format_search(SearchResult(result.numbers, modseq, is_sort), is_utf8=False)
+        _keep(selected, keep, rendered)
+        session.render(rendered)
         session.finish(tag, "done", may_expunge=asked.is_uid)
         return
     if ReturnOption.SAVE in returns.options:
@@ -247,32 +296,57 @@ def cancel_update(session: ImapSession, tag: str, command: CancelUpdate) -> Late
 # -- SORT and THREAD
 
 
-async def sort(session: ImapSession, tag: str, command: Sort) -> None:
+def sort(session: ImapSession, tag: str, command: Sort) -> Later:
     selected = session.selected
     assert selected is not None
     asked = _ask(session, tag, command, selected)
     if asked is None:
-        return
-    order = [(SortKey(key.value), is_reversed) for key, is_reversed in command.order]
+        return None
+    order = tuple([(SortKey(key.value), is_reversed) for key, is_reversed in command.order])
+    question = _question(selected, asked, order)
+    if _say_again(session, tag, selected, asked, question):
+        return None
+    return session.attempt(tag, _sort(session, tag, selected, asked, order, question))
+
+
+async def _sort(
+    session: ImapSession,
+    tag: str,
+    selected: Selected,
+    asked: Asked,
+    order: Sequence[tuple[SortKey, bool]],
+    question: Hashable | None,
+) -> None:
     finder, columns = session.service.finder, selected.snapshot
+    modseq = columns.highestmodseq
     work = partial(finder.sort, selected.account_id, columns, asked.query, order, _bounds(session))
     found = await _attempt(session, tag, selected, work)
     if found is not None:
         result = _result(selected, found, asked, is_ascending=False)
-        _answer(session, tag, selected, asked, result, is_sort=True)
+        _answer(session, tag, selected, asked, result, is_sort=True, keep=(question, modseq))
 
 
-async def thread(session: ImapSession, tag: str, command: Thread) -> None:
+def thread(session: ImapSession, tag: str, command: Thread) -> Later:
     selected = session.selected
     assert selected is not None
     if command.algorithm not in Algorithm.__members__:
         session.refuse(tag, NO_ALGORITHM)
-        return
+        return None
     asked = _ask(session, tag, command, selected)
     if asked is None:
-        return
+        return None
     algorithm = Algorithm[command.algorithm]
+    question = _question(selected, asked, algorithm)
+    if _say_again(session, tag, selected, asked, question):
+        return None
+    return session.attempt(tag, _thread(session, tag, selected, asked, algorithm, question))
+
+
+async def _thread(
+    session: ImapSession, tag: str, selected: Selected, asked: Asked, algorithm: Algorithm, question: Hashable | None
+) -> None:
     finder, columns = session.service.finder, selected.snapshot
+    modseq = columns.highestmodseq
     last = selected.view.largest_uid
     known = q.And((q.Uids([(1, last)] if last else []), asked.query))  # D-36
     work = partial(finder.thread, selected.account_id, columns, known, algorithm, _bounds(session))
@@ -282,8 +356,10 @@ async def thread(session: ImapSession, tag: str, command: Thread) -> None:
     forest, _ = found
     numbers = forest.rows if asked.is_uid else _seqnums(selected.view, forest.rows)
     rows: list[ThreadRow] = [(depth, max(number or 0, 0)) for depth, number in zip(forest.depths, numbers, strict=True)]
-    session.say(ThreadResult(rows))
-    session.finish(tag, "THREAD done", may_expunge=asked.is_uid)
+    rendered = format_thread(ThreadResult(rows), is_utf8=False)
+    _keep(selected, (question, modseq), rendered)
+    session.render(rendered)
+    session.finish(tag, "done", may_expunge=asked.is_uid)
 
 
 # -- ESEARCH in several mailboxes
@@ -322,8 +398,8 @@ def _in_mailbox(response: EsearchResponse, found: Place) -> EsearchResponse:
 
 COMMANDS: Final = {
     Search: numbered(search),
-    Sort: numbered(waiting(sort)),
-    Thread: numbered(waiting(thread)),
+    Sort: numbered(sort),
+    Thread: numbered(thread),
     Esearch: waiting(esearch),
     CancelUpdate: cancel_update,
 }

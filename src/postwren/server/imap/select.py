@@ -17,13 +17,14 @@ from postwren.protocols.imap.code import HighestModSeq, MailboxIdCode, Permanent
 from postwren.protocols.imap.command import Close, Idle, Select, Unselect
 from postwren.protocols.imap.command.select import QresyncState
 from postwren.protocols.imap.numset import STAR, Saved
-from postwren.protocols.imap.response import Continuation, Status
+from postwren.protocols.imap.response import Continuation, Status, Untagged, format_response
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.list import ListEntry
 from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vanished
 from postwren.protocols.imap.state import State
 from postwren.server.imap import place
 from postwren.server.imap.objectid import mailbox_id
+from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import Handler, ImapSession, Later, waiting
@@ -36,10 +37,10 @@ OF_CHANGE: Final = frozenset("swite")
 """Rights without any of which a mailbox is read-only (RFC 4314 section 5.2)."""
 
 
-async def select(session: ImapSession, tag: str, command: Select) -> None:
+def select(session: ImapSession, tag: str, command: Select) -> Later:
     if command.qresync is not None and not session.enabled.qresync:  # RFC 7162 section 3.2.5
         session.refuse(tag, NOT_ENABLED)
-        return
+        return None
     was_selected = session.selected is not None
     session.leave()
     if was_selected:  # RFC 9051 section 7.1: what follows is of another mailbox
@@ -47,23 +48,39 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
     found = place.find(session, command.mailbox)
     if found is None or "r" not in found.rights:
         session.refuse(tag, NO_MAILBOX)
-        return
+        return None
     if command.condstore or command.qresync is not None:
         session.enabled.condstore = True
+    handle = session.service.snapshots.at_hand(found.account_id, found.mailbox.mailbox_id)
+    if handle is None:
+        return session.attempt(tag, _load(session, tag, command, found))
+    _enter(session, tag, command, found, handle)
+    return None
+
+
+async def _load(session: ImapSession, tag: str, command: Select, found: Place) -> None:
+    """The mailbox must be read first, for QRESYNC with all its columns."""
     handle = await session.service.snapshots.open(found.account_id, found.mailbox.mailbox_id)
+    try:
+        if command.qresync is not None:
+            await handle.loaded()
+    except BaseException:
+        handle.close()
+        raise
     if session.is_closed:
         handle.close()
-        return
+    else:
+        _enter(session, tag, command, found, handle)
+
+
+def _enter(session: ImapSession, tag: str, command: Select, found: Place, handle: SnapshotHandle) -> None:
+    """The mailbox is selected. QRESYNC needs its columns."""
     is_read_only = command.is_examine or not OF_CHANGE & found.rights
     rights = found.rights - OF_CHANGE if command.is_examine else found.rights
     texts = session.service.flag_texts.of(found.account_id)
     selected = session.selected = Selected(handle, found.name, rights, texts, is_read_only=is_read_only)
     session.core.enter(State.SELECTED)
     session.rouse()
-    if command.qresync is not None:
-        await handle.loaded()
-        if session.selected is not selected:
-            return
     _tell(session, selected, handle)
     if command.qresync is not None and command.qresync.uidvalidity == handle.snapshot.uidvalidity:
         _resynchronize(session, selected, command.qresync)
@@ -75,26 +92,42 @@ async def select(session: ImapSession, tag: str, command: Select) -> None:
 def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
     """RFC 9051 section 6.3.2; RECENT and UNSEEN are of RFC 3501 section 6.3.1."""
     snapshot = handle.snapshot
-    flagset_ids: set[int] = {*snapshot.flagset_ids}
+    flagset_ids: set[int] = {*snapshot.flagsets}
     if not snapshot.is_loaded:
         flagset_ids.update(session.service.store.reader.flagsets(snapshot.account_id))
     selected.learn(flagset_ids)
+    is_utf8, is_rev2 = session.core.is_utf8, session.enabled.rev2
+    question = ("SELECT", selected.name, selected.is_read_only, selected.rights, is_utf8, is_rev2)
+    said = snapshot.answer(question)
+    if said is None:
+        responses = _responses(selected, handle, is_rev2=is_rev2)
+        said = b"".join([format_response(response, is_utf8) for response in responses])
+        snapshot.remember(question, snapshot.highestmodseq, said)
+    session.render(said)
+
+
+def _responses(selected: Selected, handle: SnapshotHandle, *, is_rev2: bool) -> list[Untagged]:
+    snapshot = handle.snapshot
     flags = tuple(selected.flags())
-    session.say(FlagList(flags))
     permanent = () if selected.is_read_only else allowed_flags((*flags, "\\*"), selected.rights)
-    session.say(Condition(Status.OK, "flags that are kept", PermanentFlags(permanent)))
-    session.say(Exists(selected.view.count))
-    if not session.enabled.rev2:
-        session.say(Recent(0))
+    responses: list[Untagged] = [
+        FlagList(flags),
+        Condition(Status.OK, "flags that are kept", PermanentFlags(permanent)),
+        Exists(selected.view.count),
+    ]
+    if not is_rev2:
+        responses.append(Recent(0))
         unseen = _first_unseen(selected, handle)
         if unseen:
-            session.say(Condition(Status.OK, "the first unseen message", Unseen(unseen)))
-    session.say(Condition(Status.OK, "UIDs are valid", UidValidityCode(snapshot.uidvalidity)))
-    session.say(Condition(Status.OK, "the next UID", UidNext(snapshot.uidnext)))
-    session.say(Condition(Status.OK, "the highest mod-sequence", HighestModSeq(max(snapshot.highestmodseq, 1))))
-    session.say(Condition(Status.OK, "the mailbox's id", MailboxIdCode(mailbox_id(selected.account_id, selected.mailbox_id))))
-    if session.enabled.rev2:
-        session.say(ListEntry(selected.name))
+            responses.append(Condition(Status.OK, "the first unseen message", Unseen(unseen)))
+    return [
+        *responses,
+        Condition(Status.OK, "UIDs are valid", UidValidityCode(snapshot.uidvalidity)),
+        Condition(Status.OK, "the next UID", UidNext(snapshot.uidnext)),
+        Condition(Status.OK, "the highest mod-sequence", HighestModSeq(max(snapshot.highestmodseq, 1))),
+        Condition(Status.OK, "the mailbox's id", MailboxIdCode(mailbox_id(selected.account_id, selected.mailbox_id))),
+        *([ListEntry(selected.name)] if is_rev2 else []),
+    ]
 
 
 def _first_unseen(selected: Selected, handle: SnapshotHandle) -> int:
@@ -166,7 +199,7 @@ def idle(session: ImapSession, tag: str, _: Idle) -> Later:
 
 
 COMMANDS: Final[dict[type[Any], Handler]] = {
-    Select: waiting(select),
+    Select: select,
     Unselect: unselect,
     Close: waiting(close),
     Idle: idle,
