@@ -36,9 +36,9 @@ class TakenState(enum.IntEnum):
 
 
 class Taken(NamedTuple):
-    """A message of a POP3 maildrop that is kept here. The row outlives the message there for a while, so that a server that forgets
-    its list, or a deletion, for a session gives nothing twice. `taken`: when; `since`: when it came to this state (seconds since
-    1970). A message that no UIDL tells from others has one of ours, which begins with a NUL."""
+    """A message of a POP3 maildrop that is kept here. The row outlives the message there for a while, so that a server that
+    forgets its list, or a deletion, for a session gives nothing twice. `taken`: when; `since`: when it came to this state
+    (seconds since 1970). A message that no UIDL tells from others has one of ours, which begins with a NUL."""
 
     uidl: bytes
     size: int  # as LIST has it there

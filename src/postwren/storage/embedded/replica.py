@@ -67,7 +67,7 @@ class ReplicaRows:
 
     def taken(self: _Index, account_id: AccountId) -> list[Taken]:
         sql = "SELECT * FROM taken WHERE account_id = ? ORDER BY uidl"
-        return [Taken(*row[1:7], TakenState(row[7]), row[8]) for row in self._rows(sql, account_id)]
+        return [Taken._make((*row[1:7], TakenState(row[7]), row[8])) for row in self._rows(sql, account_id)]
 
 
 class ReplicaWrites:

@@ -95,7 +95,9 @@ class CopyContract:
     @story
     async def test_taken_messages_come_and_go_and_a_unit_that_fails_leaves_them(self, scene: Scene) -> None:
         ann, inbox, pairs = await self.paired(scene)
-        taken = [taken_row(uidl, inbox, scene, state) for uidl, state in ((b"\xffb", TakenState.REMOVED), (b"a", TakenState.LISTED))]
+        taken = [
+            taken_row(uidl, inbox, scene, state) for uidl, state in ((b"\xffb", TakenState.REMOVED), (b"a", TakenState.LISTED))
+        ]
         await scene.perform(lambda tx: tx.put_taken(ann.account_id, taken))
         assert scene.reader.taken(ann.account_id) == taken[::-1]
 
