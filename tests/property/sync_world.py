@@ -219,7 +219,7 @@ class World:
                 remote.abilities = abilities
             self.line.count()
             tell = (lambda event: None) if told is None else told.append
-            choices = Options(lambda: NOW, Path(self._spool.name), tell, **options)
+            choices = Options(LOGIN, lambda: NOW, Path(self._spool.name), tell, **options)
             return await synchronise(device.store, device.account_id, remote, choices)
 
     async def synchronise_until_done(self, device: Side, cut: Callable[[], int], abilities: Abilities | None = None) -> int:

@@ -1,11 +1,11 @@
 """A device and a server in both directions, with every kind of server (docs/sync.md; D-70 to D-74)."""
 
 import pytest
-from tests.property.sync_world import FALLBACKS, Side, World, in_world, letter
+from tests.property.sync_world import FALLBACKS, LOGIN, Side, World, in_world, letter
 
 from postwren.mailstore.service.flags import FlagAction
 from postwren.sync.look import Abilities
-from postwren.sync.report import Event, Held, Planned, Warned
+from postwren.sync.report import Event, Held, Noted, Step
 
 OLD = 1_600_000_000
 
@@ -192,7 +192,7 @@ def test_a_run_that_would_delete_much_asks_first() -> None:
         told: list[Event] = []
         outcome = await world.synchronise(device, told=told)
         assert (outcome.held, outcome.is_complete) == ({"INBOX": 60}, False)
-        assert [event for event in told if isinstance(event, Held)] == [Held({"INBOX": 60})]
+        assert [event for event in told if isinstance(event, Held)] == [Held(LOGIN, {"INBOX": 60})]
         assert sum(device.content()["INBOX"].values()) == 101  # what is new came all the same
         assert not (await world.synchronise(device)).is_complete
         outcome = await world.synchronise(device, accepts_deletions=True)
@@ -239,7 +239,7 @@ def test_d73_another_uidvalidity_deletes_and_doubles_nothing(abilities: Abilitie
         outcome = await world.synchronise(device, abilities, told)
         assert outcome.is_complete
         assert sum(device.content()["Work"].values()) == 200  # 199 of before, one of them held ... and the new one
-        assert any(isinstance(event, Warned) and "anew" in event.text for event in told)
+        assert any(isinstance(event, Noted) and "anew" in event.text for event in told)
         flagged = [message for message, flags, _ in world.server.content()["Work"] if "\\Flagged" in flags]
         assert flagged == [letters[10]]
         again = await world.synchronise(device, abilities)
@@ -279,7 +279,7 @@ def test_a_dry_run_says_what_would_be_and_does_nothing() -> None:
         told: list[Event] = []
         await world.synchronise(device, told=told, is_dry_run=True)
         assert (device.content(), world.server.content()) == before
-        lines = [event.line for event in told if isinstance(event, Planned)]
+        lines = [event.line for event in told if isinstance(event, Step)]
         assert lines == ["New: new here; make it on the server", "INBOX: fetch 2", "INBOX: +\\Seen on 1 on the server"]
 
     in_world(story)

@@ -4,6 +4,7 @@ speak of, so that after a crash the store itself says what was agreed.
 They are a device's. A server's accounts have none of them.
 """
 
+import enum
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -12,7 +13,7 @@ from postwren.terms import AccountId, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
 LARGEST: Final = (1 << 32) - 1
 
-__all__ = ["LARGEST", "Pair", "Replica", "ReplicaReader", "ReplicaWriter", "Taken"]
+__all__ = ["LARGEST", "Pair", "Replica", "ReplicaReader", "ReplicaWriter", "Taken", "TakenState"]
 
 
 class Pair(NamedTuple):
@@ -26,8 +27,18 @@ class Pair(NamedTuple):
     flagset_id: FlagSetId
 
 
+class TakenState(enum.IntEnum):
+    """Where a message that was taken is, as far as the server's listings tell."""
+
+    LISTED = 0
+    MISSING = 1  # not listed any more, without our doing
+    REMOVED = 2  # we deleted it, and the server said that it did
+
+
 class Taken(NamedTuple):
-    """A message of a POP3 maildrop that is kept here, for as long as it is listed there. `taken`: when, seconds since 1970."""
+    """A message of a POP3 maildrop that is kept here. The row outlives the message there for a while, so that a server that
+    forgets its list, or a deletion, for a session gives nothing twice. `taken`: when; `since`: when it came to this state
+    (seconds since 1970). A message that no UIDL tells from others has one of ours, which begins with a NUL."""
 
     uidl: bytes
     size: int  # as LIST has it there
@@ -35,6 +46,8 @@ class Taken(NamedTuple):
     mailbox_id: MailboxId
     uid: Uid
     taken: int
+    state: TakenState
+    since: int
 
 
 class Replica(NamedTuple):

@@ -36,7 +36,7 @@ from postwren.sync.hunk import (
 )
 from postwren.sync.look import Arrived, MailboxRefused
 from postwren.sync.remote import Outgoing, Pulled, Remote
-from postwren.sync.report import Done, MailboxBegan, Progress, Tell, Warned
+from postwren.sync.report import Found, Noted, Progress, Step, Tell
 from postwren.terms import AccountId, MailboxId, Uid
 
 __all__ = ["Apply", "Mailbox"]
@@ -53,6 +53,7 @@ class Mailbox:
     """A mailbox of the run: how it was last compared, and what came to be known since."""
 
     replica: Replica
+    messages: int = 0  # there
     new: Mapping[int, Arrived] = field(default_factory=dict)
     storable: Flags | None = None
 
@@ -62,11 +63,19 @@ class Apply:
     `again` says that another round should do so at once."""
 
     def __init__(
-        self, store: Store, account_id: AccountId, remote: Remote, tell: Tell, now: Callable[[], int], spool: Path
+        self,
+        store: Store,
+        account_id: AccountId,
+        remote: Remote,
+        address: str,
+        tell: Tell,
+        now: Callable[[], int],
+        spool: Path,
     ) -> None:
         self._store = store
         self._account_id = account_id
         self._remote = remote
+        self._address = address
         self._tell = tell
         self._now = now
         self._spool = spool
@@ -74,18 +83,34 @@ class Apply:
         self.counts: Counter[str] = Counter()
         self.unsettled: set[MailboxId] = set()
         self.again = False
+        self.octets = 0
+        self._messages = self._of = self._of_octets = 0
         self._waiting: set[MailboxId] = set()  # mailboxes in which something has no counterpart
 
     async def run(self, hunks: Sequence[Hunk]) -> None:
         """All of them, in order. Raises what the connection and the store raise."""
         names = {mailbox_id: mailbox.replica.name for mailbox_id, mailbox in self.mailboxes.items()}
+        self._find(hunks)
         for hunk in hunks:
             try:
                 await self._one(hunk)
-                self._tell(Done(told(hunk, names)))
+                self._tell(Step(self._address, told(hunk, names)))
             except MailboxRefused as refused:
                 self.unsettled.add(hunk.mailbox_id)
-                self._tell(Warned(f"{told(hunk, names)}: the server refused: {refused}"))
+                self._tell(Noted(self._address, f"{told(hunk, names)}: the server refused: {refused}"))
+
+    def _find(self, hunks: Sequence[Hunk]) -> None:
+        """Tell how much it is."""
+        pulls = [
+            self.mailboxes[hunk.mailbox_id].new[uid].size for hunk in hunks if isinstance(hunk, Pull) for uid in hunk.remote_uids
+        ]
+        gone = sum(len(hunk.remote_uids) for hunk in hunks if isinstance(hunk, ExpungeRemote))
+        self._of += len(pulls)
+        self._of_octets += sum(pulls)
+        if hunks:
+            self._tell(
+                Found(self._address, sum(mailbox.messages for mailbox in self.mailboxes.values()), len(pulls), sum(pulls), gone)
+            )
 
     async def _one(self, hunk: Hunk) -> None:
         match hunk:
@@ -143,10 +168,8 @@ class Apply:
         small = [uid for uid in remote_uids if arrived[uid].size <= LARGE]
         large = [uid for uid in remote_uids if arrived[uid].size > LARGE]
         landing = _Landing(self, mailbox_id, arrived)
-        octets = sum(arrived[uid].size for uid in remote_uids)
         if await self._store.read(lambda reader: here.is_waiting(reader, self._account_id, mailbox_id)):
             self._waiting.add(mailbox_id)
-        self._tell(MailboxBegan(self.mailboxes[mailbox_id].replica.name, len(remote_uids), octets, 0))
         try:
             if small:
                 await self._remote.pull(self._name(mailbox_id), _windows(small, arrived), self._store.new_body, landing.landed)
@@ -172,7 +195,7 @@ class Apply:
             while file.tell() < message.size:
                 if not await self._remote.pull_piece(replica.remote_name, message.uid, file.tell(), file.write):
                     break
-                self._tell(Progress(replica.name, landing.messages, landing.octets + file.tell()))
+                self.landed(0, 0, in_part=file.tell())
         writer = self._store.new_body()
         with path.open("rb") as file:
             while data := file.read(LARGE):
@@ -186,7 +209,6 @@ class Apply:
     async def _push(self, mailbox_id: MailboxId, uids: Sequence[int]) -> None:
         mailbox = self.mailboxes[mailbox_id]
         outgoing = await self._store.read(lambda reader: list(self._outgoing(reader, mailbox, uids)))
-        self._tell(MailboxBegan(mailbox.replica.name, 0, sum(message.size for message in outgoing), len(outgoing)))
         sent: list[tuple[int, int]] = []
         flags: dict[int, Flags] = {}
         done = 0
@@ -211,7 +233,6 @@ class Apply:
         finally:
             await pair_up()
             self._count("pushed", done)
-            self._tell(Progress(mailbox.replica.name, done, sum(message.size for message in outgoing[:done])))
 
     def _outgoing(self, reader: Reader, mailbox: Mailbox, uids: Sequence[int]) -> Iterator[Outgoing]:
         where = self._account_id, mailbox.replica.mailbox_id
@@ -264,13 +285,15 @@ class Apply:
             for body in bodies:
                 body.discard()
 
-    def landed(self, mailbox_id: MailboxId, messages: int, octets: int) -> None:
-        """So much of a mailbox is here."""
-        self._tell(Progress(self.mailboxes[mailbox_id].replica.name, messages, octets))
+    def landed(self, messages: int, octets: int, in_part: int = 0) -> None:
+        """So much more is here; `in_part`: octets of a message that is not whole yet."""
+        self._messages += messages
+        self.octets += octets
+        self._tell(Progress(self._address, self._messages, self._of, self.octets + in_part, self._of_octets))
 
     def warn(self, mailbox_id: MailboxId, text: str) -> None:
         """Tell the user something of a mailbox."""
-        self._tell(Warned(f"{self.mailboxes[mailbox_id].replica.name}: {text}"))
+        self._tell(Noted(self._address, f"{self.mailboxes[mailbox_id].replica.name}: {text}"))
 
 
 class _Landing:
@@ -281,7 +304,7 @@ class _Landing:
         self._mailbox_id = mailbox_id
         self._arrived = arrived
         self._running: asyncio.Task[None] | None = None
-        self.messages = self.octets = 0
+        self.messages = 0
         self.doubtful: list[int] = []
 
     async def landed(self, pulled: list[Pulled]) -> None:
@@ -308,8 +331,7 @@ class _Landing:
             octets = sum(message.body.size for message in pulled)
             await self._apply.land(self._mailbox_id, pulled)
             self.messages += len(pulled)
-            self.octets += octets
-            self._apply.landed(self._mailbox_id, self.messages, self.octets)
+            self._apply.landed(len(pulled), octets)
 
     async def finished(self) -> None:
         """All that was handed in is kept."""

@@ -25,7 +25,7 @@ from postwren.sync.look import Arrived, Checkpoint, Known, Look, MailboxRefused
 from postwren.sync.names import Names, base_mailboxes, local_mailboxes, remote_mailboxes
 from postwren.sync.plan import Agreed, MailboxState, New, Plan, brake, plan, plan_mailboxes
 from postwren.sync.remote import Listed, Remote
-from postwren.sync.report import Held, Planned, Tell, Warned
+from postwren.sync.report import Held, Noted, Step, Tell
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq
 
 __all__ = ["Options", "Outcome", "synchronise"]
@@ -44,6 +44,7 @@ class Options:
     """How a run goes. `now` gives seconds since 1970, `spool` is a folder for what came in part, `wants` says which mailboxes (by
     their name here)."""
 
+    address: str
     now: Callable[[], int]
     spool: Path
     tell: Tell = _ignore
@@ -58,6 +59,7 @@ class Outcome:
     """What a run did. It is complete where nothing was held, refused or left for the next."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    octets: int = 0  # that came
     held: dict[str, int] = field(default_factory=dict)
     is_complete: bool = True
 
@@ -70,6 +72,7 @@ async def synchronise(store: Store, account_id: AccountId, remote: Remote, optio
             break
     outcome = run.outcome
     outcome.counts = dict(run.apply.counts)
+    outcome.octets = run.apply.octets
     outcome.is_complete &= not run.apply.unsettled and not run.names.has_failed
     return outcome
 
@@ -86,6 +89,7 @@ class _Compared:
     sizes_here: Mapping[int, int]
     object_id: str | None
     epochs: int
+    messages: int  # there
 
 
 class _Run:
@@ -95,8 +99,8 @@ class _Run:
         self._remote = remote
         self._options = options
         self._tell = options.tell
-        self.apply = Apply(store, account_id, remote, options.tell, options.now, options.spool)
-        self.names = Names(store, account_id, remote, options.tell, options.now)
+        self.apply = Apply(store, account_id, remote, options.address, options.tell, options.now, options.spool)
+        self.names = Names(store, account_id, remote, options.address, options.tell, options.now)
         self.outcome = Outcome()
 
     async def round(self) -> bool:
@@ -114,20 +118,23 @@ class _Run:
         self._report(planned, names)
         for one in compared:
             replica = one.replica._replace(uidvalidity=one.checkpoint.uidvalidity)
-            self.apply.mailboxes[replica.mailbox_id] = Mailbox(replica, one.new, one.state.storable)
+            self.apply.mailboxes[replica.mailbox_id] = Mailbox(replica, one.messages, one.new, one.state.storable)
         await self.apply.run(hunks)
         for one in compared:
             await self._settle(one)
         return self.apply.again
 
+    def _note(self, text: str) -> None:
+        self._tell(Noted(self._options.address, text))
+
     def _say(self, hunks: Sequence[MailboxHunk | Hunk], names: dict[MailboxId, str]) -> None:
         for hunk in hunks:
-            self._tell(Planned(told(hunk, names)))
+            self._tell(Step(self._options.address, told(hunk, names), is_planned=True))
 
     def _report(self, planned: Plan, names: Mapping[MailboxId, str]) -> None:
         told_of = Counter(f"{names[conflict.mailbox_id]}: {conflict.what}" for conflict in planned.conflicts)
         for line, times in told_of.items():
-            self._tell(Warned(line if times == 1 else f"{line} ({times} messages)"))
+            self._note(line if times == 1 else f"{line} ({times} messages)")
 
     async def _settle(self, one: _Compared) -> None:
         if one.replica.mailbox_id not in self.apply.unsettled:
@@ -153,7 +160,7 @@ class _Run:
         if held:
             gone = {names[mailbox_id]: count for mailbox_id, count in held.items()}
             if not gone.keys() <= self.outcome.held.keys():
-                self._tell(Held(gone))
+                self._tell(Held(self._options.address, gone))
             self.outcome.held.update(gone)
             self.outcome.is_complete = False
 
@@ -163,7 +170,7 @@ class _Run:
         """Carry out what is to be done to whole mailboxes; how they stand then."""
         local = local_mailboxes(self._store, self._account_id)
         base = base_mailboxes(self._store.reader.replicas(self._account_id))
-        remote = remote_mailboxes(listed, self._options.wants, self._tell)
+        remote = remote_mailboxes(listed, self._options.wants, self._note)
         names = {mailbox.mailbox_id: mailbox.name for mailbox in local}
         hunks = plan_mailboxes(base, [mailbox for mailbox in local if self._options.wants(mailbox.name)], remote)
         sizes = {mailbox.mailbox_id: mailbox.messages for mailbox in local}
@@ -193,7 +200,7 @@ class _Run:
                 one = await self._compare_one(replica, mailbox)
             except MailboxRefused as refused:
                 self.outcome.is_complete = False
-                self._tell(Warned(f"{replica.name}: the server refused: {refused}"))
+                self._note(f"{replica.name}: the server refused: {refused}")
                 continue
             if one is not None:
                 compared.append(one)
@@ -210,7 +217,7 @@ class _Run:
             return None
         if is_same and since is not None:
             state = MailboxState(replica.mailbox_id, mine.pairs, mine.changed, mine.gone, mine.new)
-            return _Compared(replica, since, mine.modseq, state, {}, mine.sizes, mailbox.object_id, replica.epochs)
+            return _Compared(replica, since, mine.modseq, state, {}, mine.sizes, mailbox.object_id, replica.epochs, total)
         found = await self._look(replica, since, total)
         if found is None:
             return None
@@ -220,13 +227,15 @@ class _Run:
         state = await self._store.read(partial(_state, self._account_id, replica, mine, found))
         # another run may find the epoch the same again: then it is one change and not one of a row
         epochs = replica.epochs if found.is_new_epoch else 0
-        return _Compared(replica, found.checkpoint, mine.modseq, state, found.new, mine.sizes, mailbox.object_id, epochs)
+        return _Compared(
+            replica, found.checkpoint, mine.modseq, state, found.new, mine.sizes, mailbox.object_id, epochs, found.exists
+        )
 
     async def _look(self, replica: Replica, since: Checkpoint | None, total: int) -> Look | None:
         if replica.epochs >= MOST_EPOCHS and not self._options.accepts_renumbering:
             self.outcome.is_complete = False
             text = "its UIDVALIDITY changes at every run; it is left alone. `postwren sync run --accept-renumbering` tries again"
-            self._tell(Warned(f"{replica.name}: {text}"))
+            self._note(f"{replica.name}: {text}")
             return None
         uids = await self._store.read(lambda reader: reader.paired_uids(self._account_id, replica.mailbox_id))
         return await self._remote.look(replica.remote_name, since, Known(total, lambda: uids))
@@ -237,7 +246,7 @@ class _Run:
         replica = replica._replace(uidvalidity=state.uidvalidity, uidnext=1, highestmodseq=0, epochs=replica.epochs + 1)
         again = await repair(self._store, self._account_id, self._remote, replica, found.new)
         text = f"the server numbers its messages anew (UIDVALIDITY): {again:,} were found again by their headers"
-        self._tell(Warned(f"{replica.name}: {text}; nothing is deleted because of it"))
+        self._note(f"{replica.name}: {text}; nothing is deleted because of it")
         uids = await self._store.read(lambda reader: reader.paired_uids(self._account_id, replica.mailbox_id))
         changed = {uid: found.new[uid].flags for uid in uids}
         new = {uid: arrived for uid, arrived in found.new.items() if uid not in changed}

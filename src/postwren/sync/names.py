@@ -25,7 +25,7 @@ from postwren.sync.hunk import (
 from postwren.sync.look import MailboxRefused
 from postwren.sync.plan import BaseMailbox, LocalMailbox, RemoteMailbox
 from postwren.sync.remote import Listed, Remote, local_name, remote_name
-from postwren.sync.report import Done, Tell, Warned
+from postwren.sync.report import Noted, Step, Tell
 from postwren.terms import AccountId, MailboxId, ModSeq, SpecialUse
 
 __all__ = ["Names", "base_mailboxes", "local_mailboxes", "remote_mailboxes"]
@@ -45,7 +45,7 @@ def local_mailboxes(store: Store, account_id: AccountId) -> list[LocalMailbox]:
     return [LocalMailbox(row.mailbox_id, row.name, row.messages) for row in store.reader.mailboxes(account_id)]
 
 
-def remote_mailboxes(listed: Sequence[Listed], wants: Callable[[str], bool], tell: Tell) -> list[RemoteMailbox]:
+def remote_mailboxes(listed: Sequence[Listed], wants: Callable[[str], bool], note: Callable[[str], None]) -> list[RemoteMailbox]:
     """As they are there, each under a name of ours that no other has; names that nothing here may have are left out, and told."""
     taken: set[str] = set()
     found = []
@@ -53,7 +53,7 @@ def remote_mailboxes(listed: Sequence[Listed], wants: Callable[[str], bool], tel
         try:
             name = canonical(local_name(mailbox.remote_name, mailbox.delimiter))
         except MailboxNameInvalid as error:
-            tell(Warned(f"{mailbox.remote_name}: left out, for it cannot have this name here: {error.why}"))
+            note(f"{mailbox.remote_name}: left out, for it cannot have this name here: {error.why}")
             continue
         if not wants(name):
             continue
@@ -69,10 +69,13 @@ def remote_mailboxes(listed: Sequence[Listed], wants: Callable[[str], bool], tel
 class Names:
     """Carries out what `plan_mailboxes` says. What is refused is told and left for the next run."""
 
-    def __init__(self, store: Store, account_id: AccountId, remote: Remote, tell: Tell, now: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, account_id: AccountId, remote: Remote, address: str, tell: Tell, now: Callable[[], int]
+    ) -> None:
         self._store = store
         self._account_id = account_id
         self._remote = remote
+        self._address = address
         self._tell = tell
         self._now = now
         self.delimiter: str | None = "/"
@@ -85,10 +88,10 @@ class Names:
         for hunk in hunks:
             try:
                 await self._one(hunk)
-                self._tell(Done(told(hunk, names)))
+                self._tell(Step(self._address, told(hunk, names)))
             except REFUSALS as refusal:
                 self.has_failed = True
-                self._tell(Warned(f"{told(hunk, names)}: refused: {refusal}"))
+                self._tell(Noted(self._address, f"{told(hunk, names)}: refused: {refusal}"))
 
     async def _one(self, hunk: MailboxHunk) -> None:
         match hunk:

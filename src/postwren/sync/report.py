@@ -1,81 +1,145 @@
-"""What a run tells, as it goes: one stream of events behind the bar on a terminal, `--json` and the library.
-
-    async for event in ...: match event: case Progress(...): ...
-
-An event is a fact of the run, never a command; whoever does not listen changes nothing.
+"""What a run tells, as it goes: one stream of events behind the bar, `--json` and programs. A run is `Began`, anything, and
+`Ended`, or `Failed`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
-__all__ = ["Connected", "Done", "Event", "Finished", "Held", "MailboxBegan", "Planned", "Progress", "Tell", "Warned"]
+__all__ = ["Began", "Ended", "Event", "Failed", "Found", "Held", "Noted", "Progress", "Step", "Tell", "as_json", "told"]
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """Logged in. `lacks`: what the server has not, and what that costs, in words."""
+class Began:
+    """The server let us in. `tls` is the version, "" in the clear; `mechanism` how the login was proved."""
 
     address: str
+    protocol: str
     host: str
-    lacks: tuple[str, ...] = ()
+    tls: str
+    mechanism: str
 
 
 @dataclass(frozen=True, slots=True)
-class MailboxBegan:
-    """So much is to be fetched and sent in a mailbox; octets as far as the server told them."""
+class Found:
+    """What is to be done: messages to fetch with their octets as the server says, and messages to delete there. A long run says
+    it again as it goes on."""
 
-    mailbox: str
-    pulls: int
-    octets: int
-    pushes: int
+    address: str
+    there: int
+    fetch: int
+    fetch_octets: int
+    delete: int
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """So much of it is done and durable."""
+    """What is durable here so far."""
 
-    mailbox: str
-    messages: int
+    address: str
+    fetched: int
+    of: int
     octets: int
+    of_octets: int
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """One step, in words: what `--dry-run` shows."""
+class Step:
+    """One thing that was done, in words, or with `--dry-run` that would be."""
 
+    address: str
     line: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One step was carried out."""
-
-    line: str
+    is_planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Deletions that were not carried out because they are so many: messages by mailbox."""
+    """Deletions that were not carried out here because they are so many: messages by mailbox."""
 
+    address: str
     gone: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """Something that the user should know: a conflict and which edit gave way, a mailbox that was left alone."""
+class Noted:
+    """Something that people should know; the run goes on."""
 
+    address: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of a run that was not cut. `counts`: pulled, pushed, moved, flags, deleted here, deleted there."""
+class Ended:
+    """All is done. `fetched` messages are new here; `known` came again and were here; `deleted` are gone there. The others are of
+    two ways: sent there, flags changed on either side, moved on either side, gone here."""
 
     address: str
+    fetched: int
+    octets: int
+    known: int
+    deleted: int
     seconds: float
-    counts: dict[str, int] = field(default_factory=dict)
+    is_dry_run: bool = False
+    sent: int = 0
+    flags: int = 0
+    moved: int = 0
+    deleted_here: int = 0
 
 
-Event: TypeAlias = Connected | MailboxBegan | Progress | Planned | Done | Held | Warned | Finished
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It ended early; what was done so far stays, and the next run goes on from there. `text` says why and what to do."""
+
+    address: str
+    text: str
+
+
+Event: TypeAlias = Began | Found | Progress | Step | Held | Noted | Ended | Failed
 Tell: TypeAlias = Callable[[Event], None]
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """Its fields, with the kind as `event`."""
+    return {"event": type(event).__name__.lower(), **asdict(event)}
+
+
+def told(event: Event) -> str:
+    """One line for people."""
+    match event:
+        case Began(address, protocol, host, tls, mechanism):
+            return f"{address}: {host} by {protocol.upper()}, {tls or 'no TLS'}, {mechanism}"
+        case Found(address, there, fetch, octets, delete):
+            return f"{address}: {there:,} there, fetch {fetch:,} ({size(octets)}), delete {delete:,} there"
+        case Progress(address, fetched, of, octets, of_octets):
+            share = min(100 * octets // of_octets, 100) if of_octets else 100
+            return f"{address}: {fetched:,} of {of:,} messages, {size(octets)}, {share} %"
+        case Noted(address, text) | Failed(address, text):
+            return f"{address}: {text}"
+        case Step(address, line):
+            return f"{address}: {line}"
+        case Held(address, gone):
+            boxes = ", ".join(f"{count:,} of {mailbox}" for mailbox, count in gone.items())
+            return (
+                f"{address}: held: the server has lost {boxes}. Nothing of it was deleted here; where that is right, "
+                f"`postwren sync run {address} --accept-deletions` deletes it (it can be brought back for 30 days)"
+            )
+        case Ended():
+            return _told_end(event)
+
+
+def _told_end(end: Ended) -> str:
+    if end.is_dry_run:
+        return f"{end.address}: nothing was done (--dry-run)"
+    again = f", {end.known:,} were here already" if end.known else ""
+    more = ((end.sent, "sent"), (end.moved, "moved"), (end.flags, "flagged"), (end.deleted_here, "deleted here"))
+    others = "".join(f", {count:,} {what}" for count, what in more if count)
+    new = f"{end.fetched:,} new ({size(end.octets)})"
+    return f"{end.address}: {new}{again}{others}, {end.deleted:,} deleted there, {end.seconds:.1f} s"
+
+
+def size(octets: int) -> str:
+    """For people."""
+    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if octets >= step:
+            return f"{octets / step:.1f} {unit}"
+    return f"{octets} octets"

@@ -180,6 +180,8 @@ class Pop3Server:
             elif word == b"DELE":
                 marked.append(int(rest[0]))
                 writer.write(b"+OK\r\n")
+            elif word == b"CAPA":
+                writer.write(b"+OK\r\nPIPELINING\r\nUSER\r\n.\r\n")
             elif word == b"STLS":
                 writer.write(self._starttls + b"\r\n")
             elif word == b"PASS" and rest[0] != b"right":

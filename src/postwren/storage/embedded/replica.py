@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 import apsw
 
-from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken
+from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken, TakenState
 from postwren.terms import AccountId, EmailId, MailboxId, Uid
 
 __all__ = ["ReplicaRows", "ReplicaWrites"]
@@ -67,7 +67,7 @@ class ReplicaRows:
 
     def taken(self: _Index, account_id: AccountId) -> list[Taken]:
         sql = "SELECT * FROM taken WHERE account_id = ? ORDER BY uidl"
-        return [Taken._make(row[1:]) for row in self._rows(sql, account_id)]
+        return [Taken._make((*row[1:7], TakenState(row[7]), row[8])) for row in self._rows(sql, account_id)]
 
 
 class ReplicaWrites:
@@ -90,7 +90,7 @@ class ReplicaWrites:
         self._connection.executemany(sql, [(account_id, mailbox_id, lo, hi) for lo, hi in remote_uids])
 
     def put_taken(self: _Index, account_id: AccountId, rows: Sequence[Taken]) -> None:
-        sql = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?, ?)"
+        sql = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self._connection.executemany(sql, [(account_id, *row) for row in rows])
 
     def delete_taken(self: _Index, account_id: AccountId, uidls: Iterable[bytes]) -> None:

@@ -210,6 +210,8 @@ CREATE TABLE taken (
     mailbox_id INTEGER NOT NULL,
     uid INTEGER NOT NULL,
     taken INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    since INTEGER NOT NULL,
     PRIMARY KEY (account_id, uidl)
 ) WITHOUT ROWID;
 """

@@ -5,7 +5,7 @@ import pytest
 from postwren.mailstore.invariant import check
 from postwren.mailstore.model import Account, Mailbox
 from postwren.mailstore.port import Transaction
-from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken
+from postwren.mailstore.replica import LARGEST, Pair, Replica, Taken, TakenState
 from postwren.mailstore.service.accounts import remove_account
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.mailboxes import delete_mailbox
@@ -95,7 +95,9 @@ class CopyContract:
     @story
     async def test_taken_messages_come_and_go_and_a_unit_that_fails_leaves_them(self, scene: Scene) -> None:
         ann, inbox, pairs = await self.paired(scene)
-        taken = [Taken(uidl, 4, b"h" * 32, inbox.mailbox_id, Uid(1), scene.now) for uidl in (b"\xffb", b"a")]
+        taken = [
+            taken_row(uidl, inbox, scene, state) for uidl, state in ((b"\xffb", TakenState.REMOVED), (b"a", TakenState.LISTED))
+        ]
         await scene.perform(lambda tx: tx.put_taken(ann.account_id, taken))
         assert scene.reader.taken(ann.account_id) == taken[::-1]
 
@@ -114,7 +116,7 @@ class CopyContract:
     @story
     async def test_all_of_it_goes_with_the_account(self, scene: Scene) -> None:
         ann, inbox, _ = await self.paired(scene)
-        row = Taken(b"a", 4, b"h" * 32, inbox.mailbox_id, Uid(1), scene.now)
+        row = taken_row(b"a", inbox, scene, TakenState.LISTED)
         await scene.perform(lambda tx: tx.put_taken(ann.account_id, [row]))
         await scene.perform(remove_account(ann.account_id))
         assert scene.reader.taken(ann.account_id) == []
@@ -128,3 +130,7 @@ class CopyContract:
         await scene.perform(lambda tx: tx.put_pairs(*where, bad))
         assert [violation.rule for violation in check(scene.reader)] == ["pair"]
         await scene.perform(lambda tx: tx.delete_pairs(*where, [(99, 99)]))
+
+
+def taken_row(uidl: bytes, inbox: Mailbox, scene: Scene, state: TakenState) -> Taken:
+    return Taken(uidl, 4, b"h" * 32, inbox.mailbox_id, Uid(1), scene.now, state, scene.now + 5)

@@ -1,0 +1,306 @@
+"""`postwren sync`: the device. A copy of an account that lives elsewhere, as an account of the same name here."""
+
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json, with_store
+from postwren.cli.explanation import explain
+from postwren.cli.progress import Teller
+from postwren.client.conversation import Security
+from postwren.mailstore.errors import LoginInvalid, MailstoreError
+from postwren.mailstore.model import Account
+from postwren.mailstore.port import Reader, Store, Transaction
+from postwren.mailstore.replica import TakenState
+from postwren.mailstore.service.accounts import canonical_login, create_account
+from postwren.server.login.credential import make_credentials
+from postwren.sync.report import Failed, size
+from postwren.sync.run import identify, last_run, run, try_login, under_lock
+from postwren.sync.secret import forget_secret, keep_secret, run_command
+from postwren.sync.settings import (
+    DEFAULT_PORTS,
+    Deletion,
+    KeptIn,
+    Protocol,
+    Settings,
+    all_settings,
+    file_of,
+    is_loopback,
+    load_settings,
+    remove_settings,
+    save_settings,
+)
+from postwren.sync.trouble import SyncFailed
+from postwren.wire.secret import Secret
+
+app = typer.Typer(help="Keep a copy of an account that lives on another server.", no_args_is_help=True)
+
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The account, as its address.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
+PasswordCommand = Annotated[
+    str, typer.Option("--password-command", metavar="CMD", help="What prints the password, run at every run.")
+]
+TokenCommand = Annotated[
+    str, typer.Option("--token-command", metavar="CMD", help="What prints a token (OAUTHBEARER, XOAUTH2), run at every run.")
+]
+
+
+@app.command("add")
+def add(
+    address: AddressArgument,
+    imap: Annotated[str, typer.Option("--imap", metavar="HOST[:PORT]", help="Two ways: the mail stays there.")] = "",
+    pop3: Annotated[str, typer.Option("--pop3", metavar="HOST[:PORT]", help="One way: the mail is taken.")] = "",
+    tls: Annotated[Security | None, typer.Option(help="[default: as the port has it; none is for this machine only]")] = None,
+    login: Annotated[str, typer.Option(metavar="NAME", help="[default: ADDRESS]", show_default=False)] = "",
+    password_stdin: PasswordStdin = False,
+    password_command: PasswordCommand = "",
+    token_command: TokenCommand = "",
+    delete: Annotated[str, typer.Option(help="By POP3, when: at-once, never, after:DAYS or with-local.")] = "at-once",
+    trust: Annotated[
+        str, typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.", show_default=False)
+    ] = "",
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Begin to keep a copy: log in, say what will be done, and remember it. Nothing is fetched yet."""
+    if bool(imap) == bool(pop3):
+        raise typer.BadParameter("say --pop3 HOST or --imap HOST")
+    if sum(map(bool, (password_stdin, password_command, token_command))) > 1:
+        raise typer.BadParameter("one of --password-stdin, --password-command and --token-command")
+    Deletion(delete)
+    protocol: Protocol = "pop3" if pop3 else "imap"
+    host, port, security = _server(protocol, pop3 or imap, tls)
+    kept_in: KeptIn = "password-command" if password_command else "token-command" if token_command else "file"
+    command, trusted = password_command or token_command, str(Path(trust).absolute()) if trust else ""
+
+    async def work(store: Store, place: Place) -> None:
+        canonical = canonical_login(store.reader, address)
+        if canonical is None or "@" not in canonical:
+            raise LoginInvalid(address, "not an address")
+        if file_of(place.data, canonical, ".toml").exists():
+            fail(
+                f"{canonical} is synchronised already; `postwren sync list` shows how, `postwren sync remove {canonical}` ends it"
+            )
+        wanted = Settings(
+            canonical, protocol, host, port, security, login or canonical, kept_in, "", command, "", trusted, delete
+        )
+        secret = run_command(wanted.command) if wanted.command else _password(password_stdin)
+        mechanism, version, messages, octets = await try_login(wanted, secret)
+        is_new = store.reader.account_by_login(canonical) is None
+        settings = await _write(store, place, msgspec.structs.replace(wanted, mechanism=mechanism), secret)
+        print(
+            f"{host}:{port} lets {settings.login} in ({mechanism}, {version or 'no TLS'}): {messages:,} messages, {size(octets)}."
+        )
+        print(f"`postwren sync run {canonical}` brings them here; {Deletion(delete).told()}.")
+        print(_said_of_account(canonical, is_new, is_token=bool(token_command)))
+
+    with_store(data, config, _said(work))
+
+
+async def _write(store: Store, place: Place, wanted: Settings, secret: Secret[str]) -> Settings:
+    """The account and the store's identity in one unit, the secret, and last the settings: without them nothing is."""
+    own = Secret(secrets.token_urlsafe(24)) if wanted.kept_in == "token-command" else secret
+    credentials = make_credentials(own)
+    creating = create_account(wanted.address, credentials, int(time.time()))
+
+    def unit(tx: Transaction) -> str:
+        if tx.account_by_login(wanted.address) is None:
+            creating(tx)
+        return identify(tx)
+
+    identity = await store.perform(unit)
+    settings = msgspec.structs.replace(wanted, store=identity)
+    try:
+        if not settings.command:
+            settings = msgspec.structs.replace(settings, kept_in=keep_secret(place.data, settings.address, secret))
+        save_settings(place.data, settings)
+    except BaseException:
+        forget_secret(place.data, settings)
+        raise
+    return settings
+
+
+def _said_of_account(address: str, is_new: bool, *, is_token: bool) -> str:
+    if not is_new:
+        return f"They come into the account {address}, which is here already; its password here stays as it is."
+    if is_token:
+        return f"They come into an account {address} here; `postwren account password {address}` gives it a password here."
+    return f"They come into an account {address} here, which has the same password: `postwren serve` shows it to mail programs."
+
+
+@app.command("run")
+def run_(
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account. [default: all]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout, as it goes.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Synchronise. It may be interrupted at any moment; the next run goes on from there."""
+
+    async def work(store: Store, place: Place) -> bool:
+        chosen = _chosen(store.reader, place, address)
+        with Teller(as_json=as_json) as tell:
+            outcomes = [await _run(store, place, settings, tell, is_dry_run=dry_run) for settings in chosen]
+        return all(outcomes)
+
+    if not with_store(data, config, _said(work)):
+        raise typer.Exit(1)
+
+
+async def _run(store: Store, place: Place, settings: Settings, tell: Teller, *, is_dry_run: bool) -> bool:
+    try:
+        return await run(store, place.data, settings, tell, time.time, is_dry_run=is_dry_run)
+    except MailstoreError as error:
+        tell(Failed(settings.address, explain(error)))
+        return False
+
+
+def _chosen(reader: Reader, place: Place, address: str | None) -> Sequence[Settings]:
+    if address is not None:
+        return [load_settings(place.data, _canonical(reader, address))]
+    found = all_settings(place.data)
+    if not found:
+        fail("nothing is synchronised here yet; `postwren sync add ADDRESS --pop3 HOST` begins")
+    return found
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
+    """Show what is synchronised with what."""
+
+    async def work(_: Store, place: Place) -> None:
+        rows = [msgspec.to_builtins(settings) | {"delete": settings.delete} for settings in all_settings(place.data)]
+        if as_json:
+            print_json(rows)
+            return
+        for row in rows:
+            server = f"{row['protocol']}://{row['host']}:{row['port']} ({row['tls']})"
+            print(f"{row['address']}\t{server}\tas {row['login']}\tdelete {row['delete']}")
+
+    with_store(data, config, _said(work), only_reads=True)
+
+
+@app.command("status")
+def status(
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account. [default: all]")] = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say what is where, and how the last run ended."""
+
+    async def work(store: Store, place: Place) -> None:
+        rows = []
+        for settings in _chosen(store.reader, place, address):
+            account = store.reader.account_by_login(settings.address)
+            rows.append(_status(store.reader, settings, account))
+        if as_json:
+            print_json(rows)
+        for row in rows if not as_json else ():
+            here = f"{row['messages']:,} messages here ({size(row['octets'])})"
+            print(f"{row['address']}: {here}, {row['there']:,} of them on {row['host']} too; {_said_last(row)}")
+
+    with_store(data, config, _said(work), only_reads=True)
+
+
+def _status(reader: Reader, settings: Settings, account: Account | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"address": settings.address, "protocol": settings.protocol, "host": settings.host}
+    row |= {"messages": 0, "octets": 0, "there": 0, "last": None}
+    if account is not None:
+        row["messages"] = sum(box.messages for box in reader.mailboxes(account.account_id))
+        row["octets"] = account.used
+        row["there"] = sum(taken.state is TakenState.LISTED for taken in reader.taken(account.account_id))
+        row["last"] = last_run(reader, account.account_id)
+    return row
+
+
+def _said_last(row: dict[str, Any]) -> str:
+    last = row["last"]
+    if last is None:
+        return "not run yet"
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(last["at"]))
+    if last["event"] == "failed":
+        return f"last run {when} failed: {last['text']}"
+    return f"last run {when}: {last['fetched']:,} new, {last['deleted']:,} deleted there"
+
+
+@app.command("password")
+def password(
+    address: AddressArgument, password_stdin: PasswordStdin = False, data: DataOption = None, config: ConfigOption = None
+) -> None:
+    """Change the password by which the server lets us in; it is tried first. The account's password here stays as it is."""
+
+    async def work(store: Store, place: Place) -> None:
+        settings = load_settings(place.data, _canonical(store.reader, address))
+        secret = _password(password_stdin)
+        settings = msgspec.structs.replace(settings, kept_in="file", command="")
+        await try_login(settings, secret)
+        settings = msgspec.structs.replace(settings, kept_in=keep_secret(place.data, settings.address, secret))
+        save_settings(place.data, settings)
+
+    with_store(data, config, _said(work))
+
+
+@app.command("remove")
+def remove(address: AddressArgument, data: DataOption = None, config: ConfigOption = None) -> None:
+    """Synchronise an account no more. Its mail stays here, and on the server what is there."""
+
+    async def work(store: Store, place: Place) -> None:
+        settings = load_settings(place.data, _canonical(store.reader, address))
+        with under_lock(place.data, settings.address):
+            remove_settings(place.data, settings.address)
+            forget_secret(place.data, settings)
+        print(f"{settings.address} is synchronised no more. Its mail stays here: `postwren account remove` deletes it.")
+
+    with_store(data, config, _said(work))
+
+
+def _said(work: Any) -> Any:
+    """`work`, whose refusals are said in one line."""
+
+    async def saying(store: Store, place: Place) -> Any:
+        try:
+            return await work(store, place)
+        except SyncFailed as error:
+            fail(str(error))
+
+    return saying
+
+
+def _canonical(reader: Reader, address: str) -> str:
+    return canonical_login(reader, address) or address
+
+
+def _server(protocol: Protocol, text: str, tls: Security | None) -> tuple[str, int, Security]:
+    """HOST, HOST:PORT or [ADDRESS]:PORT; where TLS is not said, the port tells."""
+    host, colon, number = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, number = text, ""
+    host = host.strip("[]")
+    if not host or not (number.isdigit() or not number) or (number and not 0 < int(number) < 65536):
+        raise typer.BadParameter(f"{text!r} is neither HOST nor HOST:PORT")
+    if tls is None:
+        is_plain = bool(number) and int(number) == DEFAULT_PORTS[protocol, Security.STARTTLS]
+        tls = Security.STARTTLS if is_plain else Security.IMPLICIT
+    if tls is Security.NONE and not is_loopback(host):
+        raise typer.BadParameter("--tls none is for this machine only: a password never goes over a network in the clear")
+    return host, int(number) if number else DEFAULT_PORTS[protocol, tls], tls
+
+
+def _password(from_stdin: bool) -> Secret[str]:
+    if from_stdin:
+        text = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        text = typer.prompt("Password", hide_input=True)
+    else:
+        raise typer.BadParameter("no terminal to ask on: say --password-stdin and send the password, or --password-command")
+    if not text:
+        fail("the password is empty")
+    return Secret(text)
