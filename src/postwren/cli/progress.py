@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Final, TextIO
 
-from postwren.sync.report import Began, Ended, Event, Failed, Found, Noted, Progress, as_json, told
+from postwren.sync.report import Began, Ended, Event, Failed, Found, Held, Noted, Progress, Step, as_json, told
 
 __all__ = ["Teller"]
 
@@ -36,10 +36,12 @@ class Teller:
             return
         match event:
             case Ended():
-                self._line(self._found if event.is_dry_run else told(event), sys.stdout)
-            case Failed() | Noted():
+                self._line(self._found or told(event) if event.is_dry_run else told(event), sys.stdout)
+            case Failed() | Noted() | Held():
                 self._line(f"postwren: {told(event)}", sys.stderr)
-            case Found() | Progress() | Began():
+            case Step(is_planned=True):
+                self._line(told(event), sys.stdout)
+            case Found() | Progress() | Began() | Step():
                 self._found = told(event) if isinstance(event, Found) else self._found
                 self._over(told(event), is_due=not isinstance(event, Progress) or event.fetched == event.of)
 

@@ -91,13 +91,12 @@ def add(
             canonical, protocol, host, port, security, login or canonical, kept_in, "", command, "", trusted, delete
         )
         secret = run_command(wanted.command) if wanted.command else _password(password_stdin)
-        mechanism, version, messages, octets = await try_login(wanted, secret)
+        mechanism, version, there = await try_login(wanted, secret)
         is_new = store.reader.account_by_login(canonical) is None
         settings = await _write(store, place, msgspec.structs.replace(wanted, mechanism=mechanism), secret)
-        print(
-            f"{host}:{port} lets {settings.login} in ({mechanism}, {version or 'no TLS'}): {messages:,} messages, {size(octets)}."
-        )
-        print(f"`postwren sync run {canonical}` brings them here; {Deletion(delete).told()}.")
+        print(f"{host}:{port} lets {settings.login} in ({mechanism}, {version or 'no TLS'}): {there}.")
+        how = Deletion(delete).told() if pop3 else "what is changed here or there is changed on the other side by the next run"
+        print(f"`postwren sync run {canonical}` brings them here; {how}.")
         print(_said_of_account(canonical, is_new, is_token=bool(token_command)))
 
     with_store(data, config, _said(work))
@@ -138,25 +137,37 @@ def _said_of_account(address: str, is_new: bool, *, is_token: bool) -> str:
 def run_(
     address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account. [default: all]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Carry out deletions that were held because they are many.")
+    ] = False,
+    accept_renumbering: Annotated[
+        bool, typer.Option("--accept-renumbering", help="Look again at mailboxes whose UIDVALIDITY kept changing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout, as it goes.")] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Synchronise. It may be interrupted at any moment; the next run goes on from there."""
 
+    choices = {
+        "is_dry_run": dry_run,
+        "accepts_deletions": accept_deletions,
+        "accepts_renumbering": accept_renumbering,
+    }
+
     async def work(store: Store, place: Place) -> bool:
         chosen = _chosen(store.reader, place, address)
         with Teller(as_json=as_json) as tell:
-            outcomes = [await _run(store, place, settings, tell, is_dry_run=dry_run) for settings in chosen]
+            outcomes = [await _run(store, place, settings, tell, choices) for settings in chosen]
         return all(outcomes)
 
     if not with_store(data, config, _said(work)):
         raise typer.Exit(1)
 
 
-async def _run(store: Store, place: Place, settings: Settings, tell: Teller, *, is_dry_run: bool) -> bool:
+async def _run(store: Store, place: Place, settings: Settings, tell: Teller, choices: dict[str, bool]) -> bool:
     try:
-        return await run(store, place.data, settings, tell, time.time, is_dry_run=is_dry_run)
+        return await run(store, place.data, settings, tell, time.time, choices)
     except MailstoreError as error:
         tell(Failed(settings.address, explain(error)))
         return False
@@ -167,7 +178,7 @@ def _chosen(reader: Reader, place: Place, address: str | None) -> Sequence[Setti
         return [load_settings(place.data, _canonical(reader, address))]
     found = all_settings(place.data)
     if not found:
-        fail("nothing is synchronised here yet; `postwren sync add ADDRESS --pop3 HOST` begins")
+        fail("nothing is synchronised here yet; `postwren sync add ADDRESS --imap HOST` (or --pop3) begins")
     return found
 
 
@@ -217,6 +228,7 @@ def _status(reader: Reader, settings: Settings, account: Account | None) -> dict
         row["messages"] = sum(box.messages for box in reader.mailboxes(account.account_id))
         row["octets"] = account.used
         row["there"] = sum(taken.state is TakenState.LISTED for taken in reader.taken(account.account_id))
+        row["there"] += sum(reader.pair_count(account.account_id, box.mailbox_id) for box in reader.mailboxes(account.account_id))
         row["last"] = last_run(reader, account.account_id)
     return row
 

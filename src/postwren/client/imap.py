@@ -86,6 +86,7 @@ Sink: TypeAlias = Callable[[LiteralBegan], Write]
 """Where the octets of a large section go: called at its beginning, gives what writes it."""
 
 
+PLAIN_LOGIN: Final = "LOGIN"
 AHEAD: Final = 64
 """Commands that are sent before the first of them is answered."""
 
@@ -209,17 +210,30 @@ class ImapClient:
             await self.run(Capability())
         return core.capabilities or frozenset()
 
-    async def login(self, login: str, password: Secret[str]) -> None:
-        """By the strongest mechanism that both sides know, or by LOGIN."""
+    @property
+    def tls_version(self) -> str | None:
+        """None in the clear."""
+        return None if self._talk.tls is None else self._talk.tls.version
+
+    async def login(
+        self, login: str, password: Secret[str] | None = None, *, token: Secret[str] | None = None, pinned: str | None = None
+    ) -> str:
+        """By the strongest mechanism that both sides know, or by LOGIN; with a `token` by OAUTHBEARER or XOAUTH2. Returns what
+        was used: give it as `pinned` the next time, and nothing weaker is (A-63)."""
         offered = [name.removeprefix("AUTH=") for name in await self.capabilities() if name.startswith("AUTH=")]
-        credentials = ClientCredentials(authcid=login, password=password)
+        credentials = ClientCredentials(authcid=login, password=password, token=token, host=self._place[0], port=self._place[1])
         bindings = None if self._talk.tls is None else self._talk.tls.bindings
-        mechanism = choose(offered, credentials, bindings, allows_cleartext=self._security is Security.NONE)
-        if mechanism is None:
-            await self.run(Login(login, password))
-        else:
+        weakest = pinned if pinned != PLAIN_LOGIN else None
+        mechanism = choose(offered, credentials, bindings, weakest, allows_cleartext=self._security is Security.NONE)
+        if mechanism is not None:
             nonce = secrets.token_urlsafe(18)
             await self.authenticate(client_exchange(mechanism, credentials, nonce=nonce, bindings=bindings))
+            return mechanism
+        if weakest is not None or password is None:
+            told = ", ".join(sorted(offered)) or "LOGIN"
+            raise ServerFailed(f"the server offers {told} to log in by, not {weakest or 'OAUTHBEARER or XOAUTH2'}")
+        await self.run(Login(login, password))
+        return PLAIN_LOGIN
 
     async def authenticate(self, exchange: ClientExchange) -> None:
         """An exchange of a SASL mechanism."""

@@ -13,8 +13,8 @@ from typing import Final
 
 from postwren.mailstore.model import Account, Property
 from postwren.mailstore.port import Reader, Store, Transaction, Unit
-from postwren.sync import pop3
-from postwren.sync.report import Ended, Event, Failed, Tell, as_json
+from postwren.sync import mirror, pop3
+from postwren.sync.report import Ended, Event, Failed, Tell, as_json, size
 from postwren.sync.secret import read_secret
 from postwren.sync.settings import Settings, SettingsError, file_of
 from postwren.sync.trouble import TROUBLE, SyncFailed, explain
@@ -59,29 +59,39 @@ def under_lock(data: Path, address: str) -> Iterator[None]:
         os.close(fd)
 
 
-async def try_login(settings: Settings, secret: Secret[str]) -> tuple[str, str, int, int]:
-    """Whether one gets in, before anything is written: how the login was proved, the version of TLS ("" in the clear), messages
-    there and their octets. Raises SyncFailed."""
-    _refuse_imap(settings)
+async def try_login(settings: Settings, secret: Secret[str]) -> tuple[str, str, str]:
+    """Whether one gets in, before anything is written: how the login was proved, the version of TLS ("" in the clear), and what is
+    there, in words. Raises SyncFailed."""
     try:
+        if settings.protocol == "imap":
+            return await _try_imap(settings, secret)
         async with pop3.entered(settings, secret) as (client, mechanism):
             messages, octets = await client.stat()
             tls = client.tls_version or ""
             await client.quit()
     except TROUBLE as error:
         raise SyncFailed(explain(error, settings)) from error
-    return mechanism, tls, messages, octets
+    return mechanism, tls, f"{messages:,} messages, {size(octets)}"
+
+
+async def _try_imap(settings: Settings, secret: Secret[str]) -> tuple[str, str, str]:
+    async with mirror.entered(settings, secret) as (client, mechanism):
+        mailboxes, messages = await mirror.count(client)
+        tls = client.tls_version or ""
+        await client.logout()
+    return mechanism, tls, f"{messages:,} messages in {mailboxes:,} mailboxes"
 
 
 async def run(
-    store: Store, data: Path, settings: Settings, tell: Tell, clock: Callable[[], float], *, is_dry_run: bool = False
+    store: Store, data: Path, settings: Settings, tell: Tell, clock: Callable[[], float], choices: mirror.Choices
 ) -> bool:
     """Whether it went well; `tell` heard everything. A refusal of the store is raised."""
+    is_dry_run = choices.get("is_dry_run", False)
     account: Account | None = None
     try:
         with under_lock(data, settings.address):
             account = _account(store, settings)
-            ended = await _synchronise(store, data, account.account_id, settings, tell, clock, is_dry_run=is_dry_run)
+            ended = await _synchronise(store, data, account.account_id, settings, tell, clock, choices)
     except (SyncFailed, SettingsError) as error:
         outcome: Event = Failed(settings.address, str(error))
     except TROUBLE as error:
@@ -101,17 +111,14 @@ async def _synchronise(
     settings: Settings,
     tell: Tell,
     clock: Callable[[], float],
-    *,
-    is_dry_run: bool,
+    choices: mirror.Choices,
 ) -> Ended:
     secret = read_secret(data, settings)
-    _refuse_imap(settings)
-    return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
-
-
-def _refuse_imap(settings: Settings) -> None:
     if settings.protocol == "imap":
-        raise SyncFailed("IMAP is not synchronised yet; --pop3 HOST is")
+        spool = file_of(data, settings.address, ".partial")
+        return await mirror.mirror(store, account_id, settings, secret, tell, clock, spool, choices)
+    is_dry_run = choices.get("is_dry_run", False)
+    return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
 
 
 def _account(store: Store, settings: Settings) -> Account:

@@ -1,0 +1,92 @@
+"""A copy of an IMAP account: from the connection to the last event of a run (`imap` does what lies between)."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from postwren.client.conversation import ServerFailed
+from postwren.client.imap import ImapClient, Refused
+from postwren.mailstore.port import Store
+from postwren.protocols.imap.command import Authenticate, Login
+from postwren.sync.imap import Options, synchronise
+from postwren.sync.look import MailboxRefused
+from postwren.sync.remote import Remote
+from postwren.sync.report import Began, Ended, Tell
+from postwren.sync.settings import Settings
+from postwren.sync.trouble import SyncFailed, wrong_login
+from postwren.terms import AccountId
+from postwren.wire.secret import Secret
+
+__all__ = ["Choices", "count", "entered", "mirror"]
+
+Choices = dict[str, bool]
+"""`accepts_deletions`, `accepts_renumbering`, `is_dry_run` of `imap.Options`."""
+
+
+@asynccontextmanager
+async def entered(settings: Settings, secret: Secret[str]) -> AsyncIterator[tuple[ImapClient, str]]:
+    """A client that is logged in, and how. Raises `trouble.TROUBLE`, or SyncFailed for a login that is refused."""
+    client = ImapClient(settings.host, settings.port, security=settings.tls, trusted=settings.trusted)
+    pinned = settings.mechanism or None
+    is_token = settings.kept_in == "token-command"
+    async with client:
+        try:
+            if is_token:
+                mechanism = await client.login(settings.login, token=secret, pinned=pinned)
+            else:
+                mechanism = await client.login(settings.login, secret, pinned=pinned)
+        except Refused as refused:
+            if isinstance(refused.command, Authenticate | Login):
+                raise SyncFailed(wrong_login(settings, refused.answer.text)) from refused
+            raise
+        yield client, mechanism
+
+
+async def count(client: ImapClient) -> tuple[int, int]:
+    """Mailboxes and messages there."""
+    listed = await (await Remote.enter(client)).mailboxes()
+    return len(listed), sum(mailbox.messages for mailbox in listed)
+
+
+async def mirror(
+    store: Store,
+    account_id: AccountId,
+    settings: Settings,
+    secret: Secret[str],
+    tell: Tell,
+    clock: Callable[[], float],
+    spool: Path,
+    choices: Choices,
+) -> Ended:
+    """One run. Raises `trouble.TROUBLE`, SyncFailed where not all could be done, or a refusal of the store."""
+    begun = clock()
+    options = Options(settings.address, lambda: int(clock()), spool, tell, **choices)
+    async with entered(settings, secret) as (client, mechanism):
+        tell(Began(settings.address, "imap", settings.host, client.tls_version or "", mechanism))
+        try:
+            outcome = await synchronise(store, account_id, await Remote.enter(client), options)
+        except MailboxRefused as refused:
+            raise ServerFailed(str(refused)) from refused
+        with suppress(ServerFailed, OSError):
+            await client.logout()
+    if outcome.held:
+        gone = sum(outcome.held.values())
+        raise SyncFailed(
+            f"{gone:,} deletions are held; `postwren sync run {settings.address} --accept-deletions` carries them out"
+        )
+    if not outcome.is_complete and not options.is_dry_run:
+        raise SyncFailed("not all of it could be done, as said above; the next run tries it again")
+    did = outcome.counts
+    return Ended(
+        settings.address,
+        did.get("pulled", 0),
+        outcome.octets,
+        did.get("paired", 0),
+        did.get("deleted_there", 0),
+        clock() - begun,
+        is_dry_run=options.is_dry_run,
+        sent=did.get("pushed", 0),
+        flags=did.get("flags", 0),
+        moved=did.get("moved", 0),
+        deleted_here=did.get("deleted_here", 0),
+    )
