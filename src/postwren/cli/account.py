@@ -11,10 +11,10 @@ import typer
 
 from postwren.cli.address import show_address
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
+from postwren.cli.credential import credentials_of
 from postwren.mailstore.model import Credentials
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials
-from postwren.server.login.credential import make_credentials
 from postwren.wire.secret import Secret
 
 app = typer.Typer(help="Add, list and remove accounts.", no_args_is_help=True)
@@ -44,7 +44,7 @@ def add(
 
     async def work(store: Store, _: Place) -> None:
         with ThreadPoolExecutor(2) as pool:
-            hashed = pool.map(lambda pair: (pair[0], make_credentials(pair[1])), wanted)
+            hashed = pool.map(lambda pair: (pair[0], credentials_of(pair[1])), wanted)
             group: list[tuple[str, Credentials]] = []
             for number, pair in enumerate(hashed, 1):
                 group.append(pair)
@@ -96,7 +96,7 @@ def password(
 
     async def work(store: Store, _: Place) -> None:
         account = find_account(store.reader, login)
-        await store.perform(set_credentials(account.account_id, make_credentials(secret)))
+        await store.perform(set_credentials(account.account_id, credentials_of(secret)))
 
     with_store(data, config, work)
 

@@ -13,7 +13,6 @@ from typing import Final
 
 from postwren.mailstore.model import Account, Property
 from postwren.mailstore.port import Reader, Store, Transaction, Unit
-from postwren.sync import pop3
 from postwren.sync.report import Ended, Event, Failed, Tell, as_json
 from postwren.sync.secret import read_secret
 from postwren.sync.settings import Settings, SettingsError, file_of
@@ -62,6 +61,8 @@ def under_lock(data: Path, address: str) -> Iterator[None]:
 async def try_login(settings: Settings, secret: Secret[str]) -> tuple[str, str, int, int]:
     """Whether one gets in, before anything is written: how the login was proved, the version of TLS ("" in the clear), messages
     there and their octets. Raises SyncFailed."""
+    from postwren.sync import pop3  # each way is loaded where it is gone: a start takes no longer than it must
+
     _refuse_imap(settings)
     try:
         async with pop3.entered(settings, secret) as (client, mechanism):
@@ -104,6 +105,8 @@ async def _synchronise(
     *,
     is_dry_run: bool,
 ) -> Ended:
+    from postwren.sync import pop3
+
     secret = read_secret(data, settings)
     _refuse_imap(settings)
     return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
