@@ -29,8 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "client": EDGE,
     "sync": EDGE | {"client"},
     "testing": EDGE | {"server", "client", "storage", "app"},
-    "app": EDGE | {"server", "client", "sync", "storage"},
-    "cli": EDGE | {"server", "client", "sync", "app"},
+    "stores": CENTRE | {"config", "storage"},
+    "app": EDGE | {"server", "client", "sync", "storage", "stores"},
+    "cli": EDGE | {"server", "client", "sync", "app", "stores"},
 }
 PROTOCOL_MAY_IMPORT = {"smtp": {"sasl"}, "pop3": {"sasl"}, "imap": {"sasl"}}
 PURE_ROOMS = ("terms", "wire", "message", "protocols")
@@ -68,8 +69,8 @@ def check_import(path: Path, name: str) -> str | None:
     if not parts or room in ("__init__", "__main__"):
         return None
     target = parts[0]
-    if target == "storage" and room not in ("storage", "app", "testing"):
-        return f"{path}: only app and testing import storage"
+    if target == "storage" and room not in ("storage", "stores", "app", "testing"):
+        return f"{path}: only the composition roots and testing import storage"
     if target == room == "protocols" and len(parts) > 1 and len(here) > 2:
         if parts[1] != here[1] and parts[1] not in PROTOCOL_MAY_IMPORT.get(here[1], set()):
             return f"{path}: a protocol never imports a protocol ({name})"

@@ -40,11 +40,11 @@ from postwren.server.pop3.maildrop_view import MaildropCache
 from postwren.server.pop3.session import Pop3Service, Pop3Session
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
-from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.embedded.check import DiskCheck, repair
 from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.recovery import Recovery
 from postwren.storage.embedded.search_index import SearchIndex
+from postwren.stores import open_store
 from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
@@ -55,7 +55,7 @@ from postwren.transport.session import Session
 from postwren.transport.tls import ServerTls
 from postwren.transport.vigil import Vigil
 
-__all__ = ["Report", "Server", "check_store", "dev_listen", "open_store", "run_server"]
+__all__ = ["Report", "Server", "check_store", "dev_listen", "run_server"]
 
 log = logging.getLogger("postwren.server")
 
@@ -72,14 +72,6 @@ DEV_PORTS = {
     "pop3": 10,
     "pop3s": 95,
 }  # the last two digits of the standard ports
-
-
-async def open_store(
-    data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None, *, only_reads: bool = False
-) -> EmbeddedStore:
-    """The store in the data folder, made when it is missing; who `only_reads` gets in on a full volume too."""
-    settings = Settings(reserve=config.storage.reserve)
-    return EmbeddedStore(data, settings=settings, on_failure=on_failure, only_reads=only_reads)
 
 
 def _open_index(data: Path, room: int) -> SearchIndex | None:

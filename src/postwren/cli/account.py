@@ -12,11 +12,11 @@ import typer
 
 from postwren.cli.address import show_address
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, find_account, print_json, with_store
+from postwren.cli.credential import credentials_of
 from postwren.mailstore.model import Account, Credentials
 from postwren.mailstore.port import Reader, Store
 from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials, set_quota
 from postwren.mailstore.service.placement import messages_of
-from postwren.server.login.credential import make_credentials
 from postwren.wire.secret import Secret
 
 app = typer.Typer(help="Add, list and remove accounts.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def add(
 
     async def work(store: Store, _: Place) -> None:
         with ThreadPoolExecutor(2) as pool:
-            hashed = pool.map(lambda pair: (pair[0], make_credentials(pair[1])), wanted)
+            hashed = pool.map(lambda pair: (pair[0], credentials_of(pair[1])), wanted)
             group: list[tuple[str, Credentials]] = []
             for number, pair in enumerate(hashed, 1):
                 group.append(pair)
@@ -98,7 +98,7 @@ def password(
 
     async def work(store: Store, _: Place) -> None:
         account = find_account(store.reader, login)
-        await store.perform(set_credentials(account.account_id, make_credentials(secret)))
+        await store.perform(set_credentials(account.account_id, credentials_of(secret)))
 
     with_store(data, config, work)
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from postwren.app import check_store
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json
 
 
@@ -17,6 +16,8 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     """Look at everything, also beside a running server. Ends with 1 when something is wrong."""
+    from postwren.app import check_store  # it loads the whole server, which other commands do without
+
     place = Place.find(data, config)
     report = asyncio.run(check_store(place.data, place.config, is_repair, _progress))
     if as_json:

@@ -14,13 +14,13 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from postwren.app import open_store
 from postwren.config.loader import load_config
 from postwren.config.schema import Config
 from postwren.mailstore.errors import NoSuchAccount
 from postwren.mailstore.model import Account
 from postwren.mailstore.port import Reader, Store
 from postwren.mailstore.service.accounts import canonical_login
+from postwren.stores import open_store
 
 __all__ = ["ConfigOption", "DataOption", "JsonOption", "Place", "fail", "find_account", "print_json", "with_store"]
 

@@ -10,7 +10,6 @@ from postwren.cli import account, address, check, config, deliver, export, impor
 from postwren.cli.explanation import explain
 from postwren.config.loader import ConfigError
 from postwren.mailstore import errors
-from postwren.server.login import PasswordUnusable
 from postwren.sync.settings import SettingsError
 
 __all__ = ["app", "main"]
@@ -48,7 +47,7 @@ def main() -> None:
     """Run a command and end the process with its exit code."""
     try:
         app()
-    except (ConfigError, ArchiveError, PasswordUnusable, SettingsError, OSError) as error:
+    except (ConfigError, ArchiveError, SettingsError, OSError) as error:
         _end(str(error))
     except errors.MailstoreError as error:
         _end(explain(error))

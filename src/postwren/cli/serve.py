@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 import typer
 
-from postwren.app import dev_listen, run_server
 from postwren.cli.context import ConfigOption, DataOption, Place, fail
 from postwren.ops.log import set_up_log
 
@@ -30,6 +29,8 @@ def serve(
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,
 ) -> None:
     """Run the server until SIGTERM. Prints `ready` and the ports on stdout once it listens; logs to stderr."""
+    from postwren.app import dev_listen, run_server  # it loads the whole server, which other commands do without
+
     if workers != 1:
         fail("one process does everything so far: leave --workers out")
     place = Place.find(data, config)

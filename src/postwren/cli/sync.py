@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json, with_store
+from postwren.cli.credential import credentials_of
 from postwren.cli.explanation import explain
 from postwren.cli.progress import Teller
 from postwren.client.conversation import Security
@@ -19,7 +20,6 @@ from postwren.mailstore.model import Account
 from postwren.mailstore.port import Reader, Store, Transaction
 from postwren.mailstore.replica import TakenState
 from postwren.mailstore.service.accounts import canonical_login, create_account
-from postwren.server.login.credential import make_credentials
 from postwren.sync.report import Failed, size
 from postwren.sync.run import identify, last_run, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
@@ -105,7 +105,7 @@ def add(
 async def _write(store: Store, place: Place, wanted: Settings, secret: Secret[str]) -> Settings:
     """The account and the store's identity in one unit, the secret, and last the settings: without them nothing is."""
     own = Secret(secrets.token_urlsafe(24)) if wanted.kept_in == "token-command" else secret
-    credentials = make_credentials(own)
+    credentials = credentials_of(own)
     creating = create_account(wanted.address, credentials, int(time.time()))
 
     def unit(tx: Transaction) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from postwren.client.conversation import ServerFailed
 from postwren.client.imap import ImapClient, Refused
@@ -17,10 +18,7 @@ from postwren.sync.trouble import SyncFailed, wrong_login
 from postwren.terms import AccountId
 from postwren.wire.secret import Secret
 
-__all__ = ["Choices", "count", "entered", "mirror"]
-
-Choices = dict[str, bool]
-"""`accepts_deletions`, `accepts_renumbering`, `is_dry_run` of `imap.Options`."""
+__all__ = ["count", "entered", "mirror"]
 
 
 @asynccontextmanager
@@ -56,7 +54,7 @@ async def mirror(
     tell: Tell,
     clock: Callable[[], float],
     spool: Path,
-    choices: Choices,
+    choices: dict[str, Any],
 ) -> Ended:
     """One run. Raises `trouble.TROUBLE`, SyncFailed where not all could be done, or a refusal of the store."""
     begun = clock()

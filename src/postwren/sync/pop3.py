@@ -29,7 +29,7 @@ from postwren.protocols.pop3.command import Dele, Retr, Top
 from postwren.sync.maildrop import Book, Listed, Look, Rows, listed, look
 from postwren.sync.report import Began, Ended, Found, Noted, Progress, Tell
 from postwren.sync.settings import Deletion, Settings, is_loopback
-from postwren.sync.trouble import SyncFailed
+from postwren.sync.trouble import SyncFailed, wrong_login
 from postwren.terms import INBOX, AccountId, MailboxId, SpecialUse, Uid
 from postwren.wire.secret import Secret
 
@@ -75,15 +75,32 @@ class Entering(NamedTuple):
 
 @asynccontextmanager
 async def entered(settings: Settings, secret: Secret[str]) -> AsyncIterator[tuple[Pop3Client, str]]:
-    """A client that is logged in, and how. Raises `trouble.TROUBLE`."""
+    """A client that is logged in, and how. Raises `trouble.TROUBLE`, or SyncFailed where the login is refused."""
     client = Pop3Client(settings.host, settings.port, security=settings.tls, trusted=settings.trusted)
     pinned = settings.mechanism or None
     async with client:
-        if settings.kept_in == "token-command":
-            mechanism = await client.login(settings.login, token=secret, pinned=pinned)
-        else:
-            mechanism = await client.login(settings.login, secret, pinned=pinned)
+        try:
+            if settings.kept_in == "token-command":
+                mechanism = await client.login(settings.login, token=secret, pinned=pinned)
+            else:
+                mechanism = await client.login(settings.login, secret, pinned=pinned)
+        except Refused as refused:
+            raise SyncFailed(_login_refused(settings, refused.reply.code, refused.reply.text)) from refused
         yield client, mechanism
+
+
+def _login_refused(settings: Settings, code: str | None, text: str) -> str:
+    """RFC 2449 section 8.1.2, RFC 3206."""
+    match code:
+        case "IN-USE":
+            return f"another device holds the maildrop of {settings.login} just now ({text}): try again in a minute"
+        case "LOGIN-DELAY":
+            return f"{settings.host} wants more time between two logins ({text}): try again later"
+        case "SYS/TEMP":
+            return f"{settings.host} cannot at the moment ({text}): try again later"
+        case "SYS/PERM":
+            return f"{settings.host} cannot ({text}): only its operator can help"
+    return wrong_login(settings, text)
 
 
 async def take_all(

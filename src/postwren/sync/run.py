@@ -9,11 +9,10 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from postwren.mailstore.model import Account, Property
 from postwren.mailstore.port import Reader, Store, Transaction, Unit
-from postwren.sync import mirror, pop3
 from postwren.sync.report import Ended, Event, Failed, Tell, as_json, size
 from postwren.sync.secret import read_secret
 from postwren.sync.settings import Settings, SettingsError, file_of
@@ -21,7 +20,10 @@ from postwren.sync.trouble import TROUBLE, SyncFailed, explain
 from postwren.terms import AccountId, MailboxId
 from postwren.wire.secret import Secret
 
-__all__ = ["identify", "last_run", "run", "try_login", "under_lock"]
+__all__ = ["Choices", "identify", "last_run", "run", "try_login", "under_lock"]
+
+Choices: TypeAlias = dict[str, Any]
+"""`is_dry_run`; by IMAP also `accepts_deletions` and `accepts_renumbering`."""
 
 _IDENTITY: Final = "sync-identity"
 _OF_ACCOUNT: Final = MailboxId(0)
@@ -60,8 +62,10 @@ def under_lock(data: Path, address: str) -> Iterator[None]:
 
 
 async def try_login(settings: Settings, secret: Secret[str]) -> tuple[str, str, str]:
-    """Whether one gets in, before anything is written: how the login was proved, the version of TLS ("" in the clear), and what is
-    there, in words. Raises SyncFailed."""
+    """Whether one gets in, before anything is written: how the login was proved, the version of TLS ("" in the clear), and what
+    is there, in words. Raises SyncFailed."""
+    from postwren.sync import pop3  # each way is loaded where it is gone: a start takes no longer than it must
+
     try:
         if settings.protocol == "imap":
             return await _try_imap(settings, secret)
@@ -75,6 +79,8 @@ async def try_login(settings: Settings, secret: Secret[str]) -> tuple[str, str, 
 
 
 async def _try_imap(settings: Settings, secret: Secret[str]) -> tuple[str, str, str]:
+    from postwren.sync import mirror
+
     async with mirror.entered(settings, secret) as (client, mechanism):
         mailboxes, messages = await mirror.count(client)
         tls = client.tls_version or ""
@@ -82,9 +88,7 @@ async def _try_imap(settings: Settings, secret: Secret[str]) -> tuple[str, str, 
     return mechanism, tls, f"{messages:,} messages in {mailboxes:,} mailboxes"
 
 
-async def run(
-    store: Store, data: Path, settings: Settings, tell: Tell, clock: Callable[[], float], choices: mirror.Choices
-) -> bool:
+async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: Callable[[], float], choices: Choices) -> bool:
     """Whether it went well; `tell` heard everything. A refusal of the store is raised."""
     is_dry_run = choices.get("is_dry_run", False)
     account: Account | None = None
@@ -111,12 +115,16 @@ async def _synchronise(
     settings: Settings,
     tell: Tell,
     clock: Callable[[], float],
-    choices: mirror.Choices,
+    choices: Choices,
 ) -> Ended:
     secret = read_secret(data, settings)
     if settings.protocol == "imap":
+        from postwren.sync import mirror
+
         spool = file_of(data, settings.address, ".partial")
         return await mirror.mirror(store, account_id, settings, secret, tell, clock, spool, choices)
+    from postwren.sync import pop3
+
     is_dry_run = choices.get("is_dry_run", False)
     return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
 

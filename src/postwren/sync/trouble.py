@@ -7,15 +7,11 @@ import socket
 import ssl
 
 from postwren.client.conversation import Security, ServerFailed, TlsRefused
-from postwren.client.imap import Refused as ImapRefused
-from postwren.client.pop3 import Refused as Pop3Refused
-from postwren.protocols.imap.command import Authenticate, Login
-from postwren.protocols.pop3.command import Auth, Pass, User
 from postwren.protocols.sasl import NotPreparable
 from postwren.sync.settings import Settings
 from postwren.transport.tls import TlsFault
 
-__all__ = ["TROUBLE", "SyncFailed", "explain"]
+__all__ = ["TROUBLE", "SyncFailed", "explain", "wrong_login"]
 
 
 class SyncFailed(Exception):
@@ -23,17 +19,13 @@ class SyncFailed(Exception):
 
 
 TROUBLE = (ServerFailed, OSError, TlsFault, NotPreparable)
-"""What the clients raise for servers and networks."""
+"""What the clients raise for servers and networks; what a server says to a login is its protocol's to explain."""
 
 
 def explain(error: Exception, settings: Settings) -> str:
     """One of TROUBLE, as a sentence."""
     place = f"{settings.host}:{settings.port}"
     match error:
-        case Pop3Refused(command=Auth() | User() | Pass(), reply=reply):
-            return _pop3_login(settings, reply.code, reply.text)
-        case ImapRefused(command=Authenticate() | Login(), answer=answer):
-            return _wrong(settings, answer.text)
         case TlsRefused():
             return f"{place} does not go over to TLS ({error}); nothing private was said. Try --tls implicit"
         case ServerFailed():
@@ -53,21 +45,8 @@ def explain(error: Exception, settings: Settings) -> str:
     return str(error)
 
 
-def _pop3_login(settings: Settings, code: str | None, text: str) -> str:
-    """RFC 2449 section 8.1.2, RFC 3206."""
-    match code:
-        case "IN-USE":
-            return f"another device holds the maildrop of {settings.login} just now ({text}): try again in a minute"
-        case "LOGIN-DELAY":
-            return f"{settings.host} wants more time between two logins ({text}): try again later"
-        case "SYS/TEMP":
-            return f"{settings.host} cannot at the moment ({text}): try again later"
-        case "SYS/PERM":
-            return f"{settings.host} cannot ({text}): only its operator can help"
-    return _wrong(settings, text)
-
-
-def _wrong(settings: Settings, text: str) -> str:
+def wrong_login(settings: Settings, text: str) -> str:
+    """The server refused it, and said `text`."""
     helps = f"; `postwren sync password {settings.address}` changes it here" if settings.store else ""
     return f"{settings.host} refuses the login {settings.login} ({text}): are the password and the login right{helps or '?'}"
 
