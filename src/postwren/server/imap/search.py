@@ -20,7 +20,7 @@ from postwren.mailstore.service.textsearch import Texts
 from postwren.mailstore.service.thread import Algorithm
 from postwren.mailstore.snapshot import Snapshot
 from postwren.protocols.imap import code
-from postwren.protocols.imap.code import BadCharset, InProgress, NoUpdate, UndefinedFilter
+from postwren.protocols.imap.code import BadCharset, InProgress, UndefinedFilter
 from postwren.protocols.imap.command import CancelUpdate, Esearch, Search, Sort, Thread
 from postwren.protocols.imap.command.search import ReturnOption, Returns
 from postwren.protocols.imap.command.searchkey import CHARSETS
@@ -40,7 +40,7 @@ from postwren.server.imap.searchkey import UndefinedFilter as UndefinedFilterFou
 from postwren.server.imap.searchresult import Result, answer, saved
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered, waiting
-from postwren.server.imap.update import keep_up_to_date
+from postwren.server.imap.update import MOST_SORTED, Order, Sorter, keep_in_order, keep_up_to_date, not_kept
 from postwren.terms import AccountId, ModSeq, Uid
 
 __all__ = ["COMMANDS", "find_in_columns"]
@@ -256,14 +256,14 @@ def _answer(
     selected: Selected,
     asked: Asked,
     result: Result,
-    *,
-    is_sort: bool = False,
+    order: Order | None = None,
     keep: tuple[Hashable | None, ModSeq] = (None, ModSeq(0)),
 ) -> None:
+    """`order` is SORT's."""
     returns = asked.returns
     if returns is None:
         modseq = max(result.modseqs) if result.modseqs else None
-        rendered = format_search(SearchResult(result.numbers, modseq, is_sort), is_utf8=False)
+        rendered = format_search(SearchResult(result.numbers, modseq, order is not None), is_utf8=False)
         _keep(selected, keep, rendered)
         session.render(rendered)
         session.finish(tag, "done", may_expunge=asked.is_uid)
@@ -273,15 +273,25 @@ def _answer(
     if returns.options != {ReturnOption.SAVE} or returns.partial is not None:
         session.say(answer(result, returns, tag, is_uid=asked.is_uid))
     if ReturnOption.UPDATE in returns.options:
-        if is_of_columns(asked.query) and len(selected.contexts) < session.service.settings.contexts and not is_sort:
-
-            def find(snapshot: Snapshot, query: q.Query) -> list[Uid]:
-                return find_in_columns(session, snapshot, query).uids
-
-            keep_up_to_date(selected, tag, asked.query, find, result.uids, is_uid=asked.is_uid)
-        else:  # RFC 5267 section 4.3.1
-            session.say(Condition(Status.NO, "not kept up to date", NoUpdate(tag)))
+        _follow(session, tag, selected, asked, result, order)
     session.finish(tag, "done", may_expunge=asked.is_uid)
+
+
+def _follow(session: ImapSession, tag: str, selected: Selected, asked: Asked, result: Result, order: Order | None) -> None:
+    """RFC 5267 section 4.3.1: what columns answer is kept up to date."""
+    is_short = order is None or len(result.uids) <= MOST_SORTED
+    if not (is_short and is_of_columns(asked.query) and len(selected.contexts) < session.service.settings.contexts):
+        session.say(not_kept(tag))
+        return
+
+    def find(snapshot: Snapshot, query: q.Query) -> list[Uid]:
+        return find_in_columns(session, snapshot, query).uids
+
+    if order is None:
+        keep_up_to_date(selected, tag, asked.query, find, result.uids, is_uid=asked.is_uid)
+    else:
+        sorter = Sorter(session.service.store, order)
+        keep_in_order(selected, tag, asked.query, find, result.uids, sorter, is_uid=asked.is_uid)
 
 
 def cancel_update(session: ImapSession, tag: str, command: CancelUpdate) -> Later:
@@ -323,7 +333,7 @@ async def _sort(
     found = await _attempt(session, tag, selected, work)
     if found is not None:
         result = _result(selected, found, asked, is_ascending=False)
-        _answer(session, tag, selected, asked, result, is_sort=True, keep=(question, modseq))
+        _answer(session, tag, selected, asked, result, order, keep=(question, modseq))
 
 
 def thread(session: ImapSession, tag: str, command: Thread) -> Later:
