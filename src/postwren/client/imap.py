@@ -376,7 +376,7 @@ class ImapClient:
         early: dict[int, Tagged] = {}  # answered before one that was sent before
         while True:
             waiting.extend(sent := list(islice(ahead, AHEAD - len(waiting))))
-            if self._talk.core.state is State.LOGOUT:
+            if sent and self._talk.core.state is State.LOGOUT:
                 raise ConnectionEnded("the server closed the connection")
             for step in sent:
                 self._talk.core.send(step.command, step.bodies)
