@@ -26,7 +26,7 @@ from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.size import Vanished
 from postwren.server.imap.large import render_large
 from postwren.server.imap.refusal import EXPUNGED, NO_SUCH_MESSAGE, NOT_ENABLED, UID_REQUIRED, Refusal
-from postwren.server.imap.rendering import Batch, Layout, is_from_body, layout_of
+from postwren.server.imap.rendering import Batch, BodiesNeeded, Layout, is_from_body, layout_of
 from postwren.server.imap.section import MessageOctets, UnknownEncoding
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
@@ -243,10 +243,13 @@ def fetch_lines(session: ImapSession, selected: Selected, layout: Layout, spans:
             keywords = selected.tell_keywords(batch.pick(batch.snapshot.flagset_ids))
             if keywords:
                 yield keywords
-            if layout.needs_body:
-                yield from _with_bodies(session, layout, batch, walk)
-            else:
-                yield layout.render(batch)
+            if not layout.needs_body:
+                try:
+                    yield layout.render(batch)
+                    continue
+                except BodiesNeeded:
+                    pass
+            yield from _with_bodies(session, layout, batch, walk)
 
 
 def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk: Walk, *, is_digested: bool) -> Batch:
@@ -273,7 +276,7 @@ def _batch(session: ImapSession, selected: Selected, start: int, end: int, walk:
         numbers = range(positions.start + 1, positions.stop + 1)
     else:
         numbers = [at + 1 for at in positions]
-    return Batch(snapshot, rows, numbers, selected.texts, _digests(session, selected, walk))
+    return Batch(snapshot, rows, numbers, selected.texts, session.service.field_texts, _digests(session, selected, walk))
 
 
 def _digested_only(
@@ -336,7 +339,7 @@ def _with_bodies(session: ImapSession, layout: Layout, batch: Batch, walk: Walk)
 def _part(batch: Batch, places: Sequence[int]) -> Batch:
     rows = [batch.rows[at] for at in places]
     numbers = [batch.numbers[at] for at in places]
-    return Batch(batch.snapshot, rows, numbers, batch.texts, batch.digested)
+    return Batch(batch.snapshot, rows, numbers, batch.texts, batch.fields, batch.digested)
 
 
 def _render_group(

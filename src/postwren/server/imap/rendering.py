@@ -21,12 +21,13 @@ from postwren.message.sevenbit import seven_bit
 from postwren.message.usual import USUAL_FIELDS, select_fields
 from postwren.protocols.imap.command.fetch import Binary, BinarySize, FetchItem, Item, Partial, Preview, Section, SectionText
 from postwren.protocols.imap.value import format_string
+from postwren.server.imap.fieldtext import FieldTexts
 from postwren.server.imap.flagtext import FlagTexts
 from postwren.server.imap.objectid import email_id
 from postwren.server.imap.section import Found, MessageOctets, narrowed, without_nul
 from postwren.terms import AccountId
 
-__all__ = ["Batch", "Cell", "Layout", "is_from_body", "layout_of"]
+__all__ = ["Batch", "BodiesNeeded", "Cell", "Layout", "is_from_body", "layout_of"]
 
 FEW: Final = 16  # items; longer lists are made anew
 
@@ -35,18 +36,29 @@ Digested: TypeAlias = Callable[[Sequence[int], Sequence[str]], list[tuple[Any, .
 """(email ids, names of columns) -> rows of `Store.digests`."""
 
 
+class BodiesNeeded(Exception):
+    """Of one of these messages the usual fields are too many to be kept: they must be read (`usual.MOST`)."""
+
+
 class Batch:
     """Some messages of a mailbox. `rows` are positions in the snapshot; a `range` where they are neighbours."""
 
-    __slots__ = ("bodies", "digested", "numbers", "rows", "snapshot", "texts")
+    __slots__ = ("bodies", "digested", "fields", "numbers", "rows", "snapshot", "texts")
 
     def __init__(
-        self, snapshot: Snapshot, rows: Sequence[int], numbers: Sequence[int], texts: FlagTexts, digested: Digested
+        self,
+        snapshot: Snapshot,
+        rows: Sequence[int],
+        numbers: Sequence[int],
+        texts: FlagTexts,
+        fields: FieldTexts,
+        digested: Digested,
     ) -> None:
         self.snapshot = snapshot
         self.rows = rows
         self.numbers = numbers  # that lines begin with
         self.texts = texts
+        self.fields = fields
         self.digested = digested
         self.bodies: Sequence[MessageOctets] = ()  # of all of them, where a column asks for octets
 
@@ -62,8 +74,11 @@ class Batch:
 
     def digest(self, *names: str) -> list[tuple[Any, ...]]:
         """Columns of digests; whoever makes the batch has seen to it that they are there."""
-        found = self.digested(self.pick(self.snapshot.email_ids), names)
-        return [row for row in found if row is not None]
+        return self.digest_of(self.pick(self.snapshot.email_ids), *names)
+
+    def digest_of(self, email_ids: Sequence[int], *names: str) -> list[tuple[Any, ...]]:
+        """`digest` of some of them."""
+        return [row for row in self.digested(email_ids, names) if row is not None]
 
 
 class Cell(NamedTuple):
@@ -236,10 +251,16 @@ def _usual(section: Section) -> Cell:
     names = frozenset(section.fields)
 
     def values(batch: Batch) -> tuple[Values, ...]:
-        found = [row[0] for row in batch.digest("header")]
-        if None in found:
+        def pick(email_ids: Sequence[int]) -> list[bytes] | None:
+            headers = [row[0] for row in batch.digest_of(email_ids, "header")]
+            return None if None in headers else [without_nul(select_fields(header, names)) for header in headers]
+
+        snapshot = batch.snapshot
+        octets = batch.fields.of(snapshot.account_id, names, batch.pick(snapshot.email_ids), pick)
+        if octets is None:
+            if not batch.bodies:
+                raise BodiesNeeded
             return _octets(batch, section)
-        octets = [without_nul(select_fields(header, names)) for header in found]
         return map(len, octets), octets
 
     name = b"BODY[" + section.label + b"]"

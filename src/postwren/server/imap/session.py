@@ -7,7 +7,7 @@ is said for a mailbox that was left meanwhile.
 
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from postwren.mailstore.digester import Digester
@@ -38,6 +38,7 @@ from postwren.protocols.imap.response import Rendered, Status, Tagged, Untagged
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.server import ServerConnection
 from postwren.protocols.imap.state import ALLOWED, State
+from postwren.server.imap.fieldtext import FieldTexts
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.imap.refusal import NO_MAILBOX, Refusal, refusal_of
 from postwren.server.imap.selected import Enabled, Selected
@@ -80,6 +81,7 @@ class ImapService:
     now: Callable[[], float]
     random: Callable[[int], bytes]
     searching: dict[AccountId, int]
+    field_texts: FieldTexts = field(default_factory=FieldTexts)
 
 
 class Upload(Protocol):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.scripts.imap_world import ImapWorld
 
 from postwren.message.part import parse_parts
+from postwren.message.usual import MOST
 from postwren.protocols.imap.command.fetch import Section, SectionText
 from postwren.server.imap import fetch
 from postwren.server.imap.rendering import _dates
@@ -136,3 +137,22 @@ def test_header_and_text_together_are_the_message(lines: list[bytes]) -> None:
     assert isinstance(text, tuple)
     assert octets[slice(*header)] + octets[slice(*text)] == octets
     assert header[1] == parse_parts(octets)[0].body_start
+
+
+def test_usual_fields_beyond_what_is_kept_are_read_from_the_message() -> None:
+    """They once ended the session with SERVERBUG."""
+
+    async def work() -> None:
+        world = ImapWorld(MemoryStore())
+        await world.account(LOGIN, 0)
+        long = b"Subject: " + b"x" * MOST + b"\r\n"
+        for header in (b"Subject: short\r\n", long):
+            await world.deliver(LOGIN, header + b"X-Other: 1\r\nFrom: ann@example.org\r\n\r\nhello\r\n")
+        link = await selected(world)
+        for _ in range(2):
+            answer = await say(link, b"a FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])")
+            assert b"Subject: short\r\nFrom: ann@example.org\r\n\r\n)\r\n" in answer
+            assert b"{%d}\r\n" % (len(long) + 25) + long + b"From: ann@example.org\r\n\r\n)\r\na OK" in answer
+        world.end()
+
+    asyncio.run(work())
