@@ -100,10 +100,10 @@ class Row:
 
 
 class Rows:
-    """All rows of a run, in order; `changed` is called after each."""
+    """All rows of a run, in order; `changed` is called after each. `only`: names of the rows that are timed (none: all)."""
 
-    def __init__(self, rounds: int, changed: Callable[["Rows"], None]) -> None:
-        self.rounds, self.changed = rounds, changed
+    def __init__(self, rounds: int, changed: Callable[["Rows"], None], only: frozenset[str] = frozenset()) -> None:
+        self.rounds, self.changed, self.only = rounds, changed, only
         self.all: list[Row] = []
 
     def measure(
@@ -116,6 +116,8 @@ class Rows:
         rounds: int = 0,
     ) -> None:
         """Time action(target, before(target)). With `count` the value is count/s, else milliseconds."""
+        if self.only and row.name not in self.only:
+            return
         self.all.append(row)
         for turn in range(rounds or self.rounds):
             for target in targets if turn % 2 == 0 else targets[::-1]:

@@ -1,4 +1,4 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million] [--quick] [--peers-only]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million] [--only ROW,...] [--quick] [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
 every row
@@ -40,7 +40,7 @@ def main() -> int:
     def save(rows: Rows) -> None:
         out.write_text(json.dumps({row.name: row.as_json() for row in rows.all}, indent=1))
 
-    rows = Rows(2 if options.quick else 5, save)
+    rows = Rows(2 if options.quick else 5, save, frozenset(options.only.split(",")) if options.only else frozenset())
     traces: list[str] = []
     lab = Path(tempfile.mkdtemp(prefix="postwren-bench-", dir=options.lab))
     lab.chmod(0o755)  # the peers' mail processes are other system users
@@ -65,6 +65,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default=DEFAULT, help=f"groups, of {','.join(GROUPS)} (default {DEFAULT})")
     parser.add_argument("--quick", action="store_true", help="two rounds and a tenth of the messages: a smoke test, not a figure")
+    parser.add_argument("--only", help="rows of these names alone, separated by commas")
     parser.add_argument("--peers-only", action="store_true", help="without our server")
     parser.add_argument("--formats", default=",".join(FORMATS), help="Dovecot's formats")
     parser.add_argument("--lab", type=Path, help="where the temporary folder is made (a real disk, not tmpfs)")
