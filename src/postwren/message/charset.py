@@ -8,6 +8,8 @@ import re
 from encodings.aliases import aliases
 from typing import Final
 
+from postwren.message.charmap import DECODERS, decode
+
 __all__ = ["codec_name", "decode_text"]
 
 _NO_CHARSETS: Final = frozenset(
@@ -53,6 +55,14 @@ _OURS: Final = {
     "mac_romanian": ("xmacromanian",),
     "utf_7": ("utf7", "unicode11utf7", "xunicode20utf7"),
     "utf_16": ("utf16", "ucs2", "iso10646ucs2", "unicode"),
+    "koi8_t": ("koi8t",),
+    "mac_arabic": ("xmacarabic", "macarabic"),
+    "mac_farsi": ("xmacfarsi", "macfarsi"),
+    "cp720": ("ibm720", "dos720", "cp720"),
+    "cp737": ("ibm737", "cp737"),
+    "viscii": ("viscii", "viscii111", "csviscii", "viscii11"),
+    "tcvn": ("tcvn", "tcvn5712", "tcvn57121", "xviettcvn5712", "tcvn571211993", "xviettcvn"),
+    "iso2022_cn": ("iso2022cn", "iso2022cnext", "csiso2022cn"),
     "cp437": ("ibm437", "dos437"),
     "cp850": ("ibm850", "dos850"),
 }  # fmt: skip
@@ -68,7 +78,7 @@ _CLEAN: Final = frozenset({"utf_8", "cp1252", "iso8859_15"})  # these cannot giv
 
 
 def codec_name(label: str) -> str | None:
-    """The codec for a charset's name; None where it is unknown."""
+    """The codec for a charset's name, Python's or one of `charmap`; None where it is unknown."""
     return _CODECS.get(_PUNCTUATION.sub("", label[:64].lower()))
 
 
@@ -76,6 +86,8 @@ def decode_text(data: bytes, label: str = "utf-8") -> str:
     """Text of `data`. Never raises: what cannot be decoded becomes U+FFFD, an unknown charset is read as UTF-8. The result can
     always be encoded."""
     codec = codec_name(label) or "utf_8"
+    if codec in DECODERS:
+        return decode(data, codec)
     try:
         text = data.decode(codec, "replace")
     except (UnicodeError, LookupError):  # UTF-16 and -32 without their mark can still refuse

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, NamedTuple
 
+from postwren.message.charmap import DECODERS
 from postwren.message.charset import codec_name, decode_text
 from postwren.message.decode import decode_body, decoded_pieces
 from postwren.message.encodedword import decode_words
@@ -30,6 +31,7 @@ MARK: Final = b"\xff"
 _WHOLE: Final = 1 << 20
 """Encoded octets up to which a part is decoded in one go; longer ones go piece by piece."""
 _PIECES: Final = 16
+_LONGEST_LINE: Final = 1 << 18  # octets
 _ASCII: Final = (bytes(range(128)), b'\x1b$B$"\x1b(B', b"\x1b$)C\x0e0!", b"~{0!~}", b"+AOQ-")
 
 
@@ -137,7 +139,7 @@ def _leaf(octets: Octets, part: Part) -> Iterator[bytes]:
     codec = codec_name(label) or "utf_8"
     start, end = part.body_start, part.body_end
     if end - start > _WHOLE:
-        yield from _long_leaf(octets, part, codec)
+        yield from (_long_leaf_by_line if codec in DECODERS else _long_leaf)(octets, part, codec)
         return
     data = decode_body(octets, start, end, part.encoding)
     if data.isascii() and _extends_ascii(codec):
@@ -158,6 +160,21 @@ def _long_leaf(octets: Octets, part: Part, codec: str) -> Iterator[bytes]:
     yield _decoded(decoder, b"".join(waiting), True)
 
 
+def _long_leaf_by_line(octets: Octets, part: Part, codec: str) -> Iterator[bytes]:
+    """The same for `charmap`, where nothing lasts beyond a line; one that is too long is cut where it must be."""
+    rest = b""
+    for piece in decoded_pieces(octets, part.body_start, part.body_end, part.encoding):
+        rest += piece
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield fold(decode_text(rest[:end], codec))
+            rest = rest[end:]
+        elif len(rest) > _LONGEST_LINE:
+            yield fold(decode_text(rest, codec))
+            rest = b""
+    yield fold(decode_text(rest, codec))
+
+
 def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, is_last: bool) -> bytes:
     try:
         return fold(decoder.decode(data, is_last))
@@ -168,7 +185,9 @@ def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, is_last: bool) -> 
 
 @cache  # the names are those of a closed table
 def _extends_ascii(codec: str) -> bool:
-    """Whether ASCII octets are their own characters: not so in UTF-7, UTF-16, ISO-2022, HZ, EBCDIC."""
+    """Whether ASCII octets are their own characters: not so in UTF-7, UTF-16, ISO-2022, HZ, EBCDIC, VISCII."""
+    if codec in DECODERS:
+        return False
     try:
         return all(probe.decode(codec) == probe.decode("ascii") for probe in _ASCII)
     except UnicodeError:

@@ -126,3 +126,10 @@ def test_whatever_the_corpora_hold_is_found_by_its_own_words() -> None:
         assert isinstance(found, SearchText)
         for text in found.body.split(b"\xff"):
             assert holds(found, Needle(Place.BODY, text[3:40]))
+
+
+@pytest.mark.parametrize("lines", [3, 40_000])
+def test_a_text_of_a_charset_of_our_own_is_found_however_long(lines: int) -> None:
+    head = b"Content-Type: text/plain; charset=VISCII\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    message = head + b"Ti\xaang Vi\xaet, ti\xaang Vi\xaet\r\n" * lines
+    assert search_text(message).body.count(fold("Việt")) == 2 * lines
