@@ -490,7 +490,7 @@ class Writer:
         try:
             if self.failed is None and self._segment.fd >= 0:
                 self._execute("BEGIN IMMEDIATE")
-                self._segment.record_synced()
+                self._segment.record_synced(1)
                 self._execute("COMMIT")
         except apsw.Error:
             roll_back(self._connection)
