@@ -382,13 +382,14 @@ class SmtpSession:
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         """The end of a transaction, one line in the log."""
-        worst = max(replies, key=lambda reply: reply.code)
+        worst = replies[0] if len(replies) == 1 else max(replies, key=lambda reply: reply.code)
+        reception, envelope = self._reception, self._envelope
         self._log(
             "accepted" if worst.is_positive else "refused",
             code=worst.code,
-            size=self._reception.size if self._reception is not None else 0,
-            recipients=len(self._envelope.recipients) if self._envelope is not None else 0,
-            sender=str(self._envelope.reverse_path or "") if self._envelope is not None else "",
+            size=reception.size if reception is not None else 0,
+            recipients=len(envelope.recipients) if envelope is not None else 0,
+            sender=(envelope.reverse_path or "") if envelope is not None else "",
         )
         self._clear()
         for reply in replies:
