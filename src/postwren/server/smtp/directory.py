@@ -47,7 +47,7 @@ class Directory:
         return known
 
     def is_full(self, account_id: AccountId, size: int) -> bool:
-        """Whether a message of `size` octets is too much for the account, now. That it has no quota is remembered like an address."""
+        """Whether a message of `size` octets is too much for the account. That it has no quota is remembered like an address."""
         if self._clock() >= self._forget_at:
             self._forget()
         if account_id in self._unlimited:
