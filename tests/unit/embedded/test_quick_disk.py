@@ -17,7 +17,7 @@ from postwren.mailstore.errors import StoreFailed, StoreFull
 from postwren.storage.embedded import EmbeddedStore, store, writer
 from postwren.storage.embedded.volume import Volume
 
-CALM = replace(SMALL, segment_size=1 << 20, idle_seconds=60.0, look_seconds=60.0)
+CALM = replace(SMALL, segment_size=1 << 20, wal_octets=8 << 20, idle_seconds=60.0, look_seconds=60.0)
 ENOUGH = writer.PROVEN + 2  # the first is not even prepared: it needs a segment
 
 
