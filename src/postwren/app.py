@@ -38,6 +38,7 @@ from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3.maildrop_lock import MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache
 from postwren.server.pop3.session import Pop3Service, Pop3Session
+from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.storage.embedded.check import DiskCheck, repair
@@ -229,6 +230,7 @@ class Server:
         self._tls = [smtp_tls, pop3_tls, imap_tls]
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
+        directory = Directory(store, smtp.separator, time.monotonic)
         locks = MaildropLocks(asyncio.get_running_loop())
         self.maildrops = MaildropCache(store)
         pop3 = Pop3Service(store, self._authenticator, locks, self.maildrops, time.time)
@@ -239,10 +241,10 @@ class Server:
             return ImapSession(imap, TABLE)
 
         def smtp_session() -> SmtpSession:
-            return SmtpSession(smtp, store, self._authenticator, time.time)
+            return SmtpSession(smtp, store, self._authenticator, time.time, directory)
 
         def lmtp_session() -> SmtpSession:
-            return SmtpSession(lmtp, store, None, time.time)
+            return SmtpSession(lmtp, store, None, time.time, directory)
 
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)

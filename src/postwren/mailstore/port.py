@@ -173,6 +173,9 @@ class Transaction(Reader, ReplicaWriter, Protocol):
         """Where one of the unit's `bodies` was put."""
 
     def insert_email(self, email: Email) -> None: ...
+    def take_email(self, account_id: AccountId, email_id: EmailId, body: "NewBody") -> EmailId:
+        """One reference more to this content: to the email that the account holds, or to a new one with this id."""
+
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
         """Change reference counts by these amounts; an email that reaches 0 is gone with the unit's commit."""
 

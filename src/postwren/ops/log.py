@@ -13,12 +13,13 @@ import re
 import sys
 import time
 import unicodedata
+from contextlib import nullcontext
 from typing import Any, Final, TextIO
 
 __all__ = ["set_up_log"]
 
 LONGEST_FIELD: Final = 256
-_PLAIN: Final = re.compile(r"[!#-<>-~]{1,256}")  # needs neither escape nor quotes, nor a look at each character
+_is_plain: Final = re.compile(r"[!#-<>-~]{1,256}").fullmatch  # needs neither escape nor quotes, nor a look at each character
 _UNSAFE: Final = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -42,6 +43,9 @@ _NOT_LOOKED_UP: Final = {
 """In every record all the same, for formatters of others that name it."""
 
 
+_LEVELS: Final = {level: logging.getLevelName(level) for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)}
+
+
 class Record(logging.LogRecord):
     """A record without file, function, thread and process, which nobody prints and which take half of its time to find out."""
 
@@ -62,7 +66,7 @@ class Record(logging.LogRecord):
         self.msg = msg
         self.args = args[0] if len(args) == 1 and isinstance(args[0], dict) and args[0] else args
         self.levelno = level
-        self.levelname = logging.getLevelName(level)
+        self.levelname = _LEVELS.get(level) or logging.getLevelName(level)
         self.exc_info = exc_info
         self.stack_info = sinfo
         self.created = now = time.time()
@@ -70,18 +74,20 @@ class Record(logging.LogRecord):
 
 
 class BatchHandler(logging.StreamHandler[TextIO]):
-    """Lines of one turn of the event loop leave in one write; outside of a loop, and from warnings on, at once."""
+    """Lines of one turn of the event loop leave in one write; outside of a loop, and from warnings on, at once. They are also
+    made only then, when what the turn was about is done."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._lines: list[str] = []
+        self._records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        records = self._records
+        records.append(record)
         try:
-            self._lines.append(self.format(record) + "\n")
             if record.levelno >= logging.WARNING:
                 self.flush()
-            elif len(self._lines) == 1:
+            elif len(records) == 1:
                 asyncio.get_running_loop().call_soon(self.flush)
         except RuntimeError:  # no loop in this thread
             self.flush()
@@ -90,19 +96,29 @@ class BatchHandler(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Write what waits."""
-        lines, self._lines = self._lines, []
-        if lines:
-            self.stream.write("".join(lines))
+        with self.lock or nullcontext():
+            records, self._records = self._records, []
+            lines = [self._line(record) for record in records]
+            if lines:
+                self.stream.write("".join(lines))
         super().flush()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record) + "\n"
+        except Exception:
+            self.handleError(record)
+            return ""
 
 
 class TextFormatter(logging.Formatter):
     """2026-01-31T12:00:00Z smtp info accepted size=4096 peer=192.0.2.1"""
 
     def format(self, record: logging.LogRecord) -> str:
-        words = [_stamp(record), _area(record), record.levelname.lower(), clean(record.getMessage())]
-        words += [f"{name}={_word(value)}" for name, value in _fields(record).items()]
-        return " ".join(words) + _trace(self, record)
+        text = f"{_stamp(record)} {_area(record)} {record.levelname.lower()} {clean(record.getMessage())}"
+        for name, value in _fields(record).items():
+            text += f" {name}={_word(value)}"
+        return text + _trace(self, record) if record.exc_info else text
 
 
 class JsonFormatter(logging.Formatter):
@@ -134,10 +150,10 @@ def clean(value: object) -> str:
 
 
 def _word(value: object) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
-        return value
     if isinstance(value, int):
         return str(value)
+    if not isinstance(value, bytes) and _is_plain(text := str(value)):
+        return text
     text = clean(value)
     return json.dumps(text, ensure_ascii=False) if not text or any(c in text for c in ' "=') else text
 

@@ -232,8 +232,6 @@ class Link(asyncio.Protocol):
                 vigil.heard()
             written = self._outflow.written
             self._pump()
-            if vigil is not None:
-                vigil.answered()
             if self._is_hungry and self._outflow.written == written and not self._waits:
                 acknowledge(self._transport)
 
@@ -406,6 +404,8 @@ class Link(asyncio.Protocol):
             self._settle(session)
         finally:
             self._is_pumping = False
+        if self._config.vigil is not None:
+            self._config.vigil.answered()
 
     def _hand_out(self, session: Session, core: Core) -> None:
         """The loop of every connection: each line here is paid for by every command."""

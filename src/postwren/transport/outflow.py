@@ -63,10 +63,14 @@ class Outflow:
         for output in outputs:
             if self.later is not None:
                 self.later.append(output)
-            elif isinstance(output, bytes):
-                self._add(output)
-            else:
+            elif not isinstance(output, bytes):
                 self.later = deque((output,))
+            elif self._batch is None:
+                self._batch = [output]
+                self._batched = len(output)
+            else:
+                self._batch.append(output)
+                self._batched += len(output)
         if self.is_full:
             return
         if self.later is not None:

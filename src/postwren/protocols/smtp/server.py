@@ -183,7 +183,7 @@ class ServerConnection:
         self._size = 0
         self._fault: Fault | None = None
         self._reader: DataReader | None = None
-        self._check = LineEndCheck()
+        self._check: LineEndCheck | None = None  # of the chunks
         self._chunk: Bdat | None = None
         self._chunk_left = 0
         self._chunk_refusal: Reply | None = None
@@ -351,7 +351,8 @@ class ServerConnection:
             return self._reject(TLS_PIPELINED if kind is StartTls else PIPELINED, is_fatal=True)
         if kind is Bdat:
             return self._begin_chunk(text.strip(" "))
-        self._check_order(kind)
+        if kind not in ALLOWED[self._state] or kind in _NEEDS or self._is_authenticated:
+            self._check_order(kind)
         command = parse(text.strip(" "), self._active)
         self._check_limits(command)
         self._owed = 1
@@ -370,16 +371,15 @@ class ServerConnection:
             raise CommandFault(BAD_SEQUENCE)
 
     def _check_limits(self, command: Command) -> None:
-        mail = self._mail_params
         if isinstance(command, Mail):
             if command.params.size is not None and command.params.size > self._limits.message_size:
                 raise CommandFault(MESSAGE_TOO_BIG)
         elif isinstance(command, Rcpt):
             if self._recipients >= self.recipient_limit:
                 raise CommandFault(TOO_MANY_RECIPIENTS)
-            if not (is_ascii(command.forward_path) or (mail and mail.params.smtputf8)):
+            if not is_ascii(command.forward_path) and not ((mail := self._mail_params) and mail.params.smtputf8):
                 raise CommandFault(NEEDS_SMTPUTF8)
-        elif isinstance(command, Data) and mail is not None and mail.params.body is Body.BINARY:
+        elif isinstance(command, Data) and (mail := self._mail_params) is not None and mail.params.body is Body.BINARY:
             raise CommandFault(BINARY_NEEDS_CHUNKS)
 
     def _answered(self, command: Command, reply: Reply) -> None:
@@ -474,7 +474,7 @@ class ServerConnection:
         if self._chunk_refusal is not None:
             self._chunk = None
             return self._reject(self._chunk_refusal)
-        if chunk.is_last and not self._check.end():
+        if chunk.is_last and self._check is not None and not self._check.end():
             self._keeps(0, is_clean=False)
         if chunk.is_last or self._fault is not None:
             return self._message_ended()
@@ -485,7 +485,11 @@ class ServerConnection:
 
     def _may_hold(self, data: bytes) -> bool:
         mail = self._mail_params
-        return (mail is not None and mail.params.body is Body.BINARY) or self._check.feed(data)
+        if mail is not None and mail.params.body is Body.BINARY:
+            return True
+        if self._check is None:
+            self._check = LineEndCheck()
+        return self._check.feed(data)
 
     def _message_ended(self) -> MessageEnded:
         chunk = self._chunk

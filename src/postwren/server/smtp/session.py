@@ -13,7 +13,6 @@ from postwren.delivery.inbound import Outcome
 from postwren.delivery.trace import Origin
 from postwren.mailstore.errors import StoreClosed, StoreFailed
 from postwren.mailstore.port import Store
-from postwren.mailstore.service.accounts import resolve
 from postwren.protocols.smtp import reply as say
 from postwren.protocols.smtp.command import (
     Auth,
@@ -47,6 +46,7 @@ from postwren.protocols.smtp.server import (
 )
 from postwren.protocols.smtp.state import SMTP
 from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, RefusalReason, Refused
+from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.reception import Reception
 from postwren.server.smtp.refusal import (
     ACCEPTED,
@@ -72,10 +72,12 @@ log = logging.getLogger("postwren.smtp")
 
 
 class SmtpSession:
-    """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970."""
+    """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970;
+    `directory` is the server's, or one of its own that remembers nothing."""
 
     __slots__ = (
         "_authenticator",
+        "_directory",
         "_envelope",
         "_errors",
         "_exchange",
@@ -94,9 +96,15 @@ class SmtpSession:
     )
 
     def __init__(
-        self, settings: SmtpSettings, store: Store, authenticator: Authenticator | None, now: Callable[[], float]
+        self,
+        settings: SmtpSettings,
+        store: Store,
+        authenticator: Authenticator | None,
+        now: Callable[[], float],
+        directory: Directory | None = None,
     ) -> None:
         self._settings = settings
+        self._directory = directory or Directory(store, settings.separator, now, 0)
         self._store = store
         self._authenticator = authenticator
         self._now = now
@@ -219,7 +227,7 @@ class SmtpSession:
                 self._refuse(refusal, recipient=recipient)
             return
         # In SMTP the end of the data has one answer for all: who is full is told apart here, and does not hold up the others.
-        if not self._settings.is_lmtp and self._is_full(account_id, self._envelope.declared_size):
+        if not self._settings.is_lmtp and self._directory.is_full(account_id, self._envelope.declared_size):
             self.core.send(MAILBOX_FULL)
             self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
             return
@@ -227,23 +235,19 @@ class SmtpSession:
         self._has_recipient = True
         self.core.send(say.RECIPIENT_OK)
 
-    def _is_full(self, account_id: AccountId, size: int) -> bool:
-        account = self._store.reader.account(account_id)
-        return account is not None and 0 < account.quota < account.used + max(size, 1)
-
     def _resolve(self, address: Address) -> AccountId | None:
         """Whose mail this is. The postmaster of a domain of ours always is somebody, if one is configured."""
-        reader, separator = self._store.reader, self._settings.separator
+        reader, account_of = self._store.reader, self._directory.account_of
         if address is POSTMASTER:
             domain = reader.only_domain()
-            found = resolve(reader, Address("postmaster", domain), separator) if domain else None
+            found = account_of(Address("postmaster", domain)) if domain else None
         else:
-            found = resolve(reader, address, separator)
+            found = account_of(address)
         if found is not None or address.local.lower() != "postmaster" or self._settings.postmaster is None:
             return found
         if address.domain and not reader.domain_exists(address.domain):
             return None
-        return resolve(reader, self._settings.postmaster, separator)
+        return account_of(self._settings.postmaster)
 
     def _data(self, _command: Data) -> None:
         self.core.send(say.START_DATA)
@@ -378,13 +382,14 @@ class SmtpSession:
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         """The end of a transaction, one line in the log."""
-        worst = max(replies, key=lambda reply: reply.code)
+        worst = replies[0] if len(replies) == 1 else max(replies, key=lambda reply: reply.code)
+        reception, envelope = self._reception, self._envelope
         self._log(
             "accepted" if worst.is_positive else "refused",
             code=worst.code,
-            size=self._reception.size if self._reception is not None else 0,
-            recipients=len(self._envelope.recipients) if self._envelope is not None else 0,
-            sender=str(self._envelope.reverse_path or "") if self._envelope is not None else "",
+            size=reception.size if reception is not None else 0,
+            recipients=len(envelope.recipients) if envelope is not None else 0,
+            sender=(envelope.reverse_path or "") if envelope is not None else "",
         )
         self._clear()
         for reply in replies:

@@ -27,6 +27,9 @@ RETIRED: Final = 3
 PIECE: Final = 1 << 16
 SMALL_GROUPS: Final = 16
 """A group this many times smaller than a step of zeros is worth filling for."""
+RECORD_STEP: Final = 1 << 18
+"""So many octets may be durable without the index knowing: they are checked after a crash. To record each group would cost a
+delivery that comes alone a ninth of what it writes."""
 
 
 def segment_path(directory: Path, segment_id: int) -> Path:
@@ -86,6 +89,7 @@ class OwnSegment:
         self.segment_id = 0
         self.end = 0  # behind the last record that was kept
         self.recorded = 0  # what the index says of it
+        self._is_recording = False  # the group's transaction says more
         self._size = 0  # of the file, with its zeros
         self._position = 0
         self._buffers: list[bytes] = []
@@ -136,9 +140,10 @@ class OwnSegment:
             os.close(self.fd)
         self.fd = -1
 
-    def record_synced(self) -> None:
-        """Inside a group's transaction: what the groups before it made durable."""
-        if self.recorded != self.end:
+    def record_synced(self, step: int = RECORD_STEP) -> None:
+        """Inside a group's transaction: what the groups before it made durable, where that is a `step` more than recorded."""
+        if self.end - self.recorded >= step:
+            self._is_recording = True
             self._connection.execute("UPDATE segment SET synced = ? WHERE segment_id = ?", (self.end, self.segment_id))
 
     def need_durable(self, segment_id: int, end: int) -> None:
@@ -211,8 +216,10 @@ class OwnSegment:
         """The group is durable."""
         for file, _ in self._moves:
             file.keep()
+        if self._is_recording:
+            self.recorded = self.end
         self._clear()
-        self.recorded, self.end = self.end, self._position
+        self.end = self._position
 
     def drop(self) -> None:
         """The group was undone: its octets go, so that a full volume gets them back."""
@@ -225,4 +232,4 @@ class OwnSegment:
     def _clear(self) -> None:
         self._buffers.clear()
         self._moves.clear()
-        self._is_written = False
+        self._is_written = self._is_recording = False

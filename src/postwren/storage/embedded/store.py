@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, TypeVar
 
 import apsw
@@ -38,13 +39,15 @@ from postwren.storage.embedded.schema import is_current, migrate
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.volume import Volume
-from postwren.storage.embedded.writer import PREPARED_UNITS, Item, Look, Writer
+from postwren.storage.embedded.writer import PREPARED_UNITS, Handed, Item, Look, Writer
 from postwren.terms import AccountId, ModSeq
 
 __all__ = ["EmbeddedStore"]
 
 T = TypeVar("T")
 SYNC_THREADS: Final = 2
+GATHER: Final = 300e-6
+"""Seconds that a group waits for more: about what it costs to make it durable."""
 
 
 class EmbeddedStore:
@@ -82,6 +85,9 @@ class EmbeddedStore:
         self._files = BodyFiles(self._segments, settings.open_segments, self._reader.is_segment_known)
         self._queued: list[Item] = []  # in this turn of the loop
         self._in_hand = 0  # units that the writer has and did not finish
+        self._senders = 0  # units that were on their way when the last group was done
+        self._gathers_until = 0.0
+        self._is_turning = False
         self._finished: deque[list[Item]] = deque()
         self._syncing: dict[Item, Future[None]] = {}
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
@@ -198,14 +204,39 @@ class EmbeddedStore:
     def _hand_over(self) -> None:
         """What was queued while the writer was at work, or in this turn of the loop. Short units run here: beside the loop, on
         another thread, they would pass the interpreter back and forth with it at every statement (ADR 0008)."""
-        if not self._queued or self._in_hand:
+        if not self._queued or self._in_hand or self._gathers():
             return
         group = self._queued[:PREPARED_UNITS]
-        if not self._writer.put_prepared(group):
+        handed = self._writer.put_prepared(group)
+        if handed is Handed.NOT_TAKEN:
             group = self._queued[:]
             self._writer.put(group)
         del self._queued[: len(group)]
         self._in_hand = len(group)
+        if handed is Handed.FINISHED:
+            self._finished.append(group)
+            self._loop.call_soon(self._announce_finished)
+
+    def _gathers(self) -> bool:
+        """Where the loop makes groups durable itself nothing is queued meanwhile, and each group would be of one or two units. So
+        it turns on for a moment, until as many are there as were on their way when the last group was done."""
+        if len(self._queued) >= min(self._senders, PREPARED_UNITS) or not self._writer.is_quick:
+            self._gathers_until = 0.0
+            return False
+        now = monotonic()
+        if not self._gathers_until:
+            self._gathers_until = now + GATHER
+        elif now >= self._gathers_until:
+            self._gathers_until = 0.0
+            return False
+        if not self._is_turning:
+            self._is_turning = True
+            self._loop.call_soon(self._turned)
+        return True
+
+    def _turned(self) -> None:
+        self._is_turning = False
+        self._hand_over()
 
     def _sync_first(self, item: Item) -> None:
         files = [body.file for body in item.bodies if isinstance(body, SpooledBody)]
@@ -276,6 +307,7 @@ class EmbeddedStore:
         while self._finished:
             group = self._finished.popleft()
             self._in_hand -= len(group)
+            self._senders = len(group) + len(self._queued)
             for item in group:
                 self._announce(item)
         if self._writer.failed is not None:

@@ -30,6 +30,7 @@ _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
     for table, columns in (("account", 11), ("mailbox", 13), ("email", 9), ("entry", 11), ("expunged", 11), ("change", 7))
 }
+_TAKE_EMAIL: Final = _INSERT["email"] + " ON CONFLICT (account_id, content_id) DO NOTHING"
 _SOME: Final = " FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid "
 _ADD_REFERENCES: Final = "UPDATE email SET refs = refs + ?4 WHERE account_id = ?1 AND email_id BETWEEN ?2 AND ?3"
 _ENDS: Final = "SELECT segment, max(offset + size) FROM email WHERE account_id = ? AND email_id BETWEEN ? AND ? GROUP BY segment"
@@ -220,6 +221,24 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
         account_id, email_id, content_id, body, has_dot_line, references = email
         self._execute(_INSERT["email"], (account_id, email_id, content_id, *body, has_dot_line, references))
         self._segment.need_durable(body.segment, body.offset + body.size)  # they may have been there before, for another account
+
+    def take_email(self, account_id: AccountId, email_id: EmailId, body: NewBody) -> EmailId:
+        """A short message is taken for a new one, which it nearly always is: one statement instead of two."""
+        if isinstance(body, MemoryBody):
+            mark, is_placed = self._segment.mark(), id(body) in self._placed
+            ref = self.body_ref(body)
+            self._execute(_TAKE_EMAIL, (account_id, email_id, body.content_id, *ref, body.has_dot_line, 1))
+            if self._connection.changes():
+                return email_id
+            if not is_placed:
+                self._segment.undo(mark)
+                del self._placed[id(body)]
+        known = self.email_by_content(account_id, body.content_id)
+        if known is not None:
+            self.add_references(account_id, ((known.email_id, 1),))
+            return known.email_id
+        self.insert_email(Email(account_id, email_id, body.content_id, self.body_ref(body), body.has_dot_line, 1))
+        return email_id
 
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
         by_count: dict[int, list[EmailId]] = {}

@@ -14,6 +14,7 @@ What must stay true:
   everything from then on. A unit may run twice (after the first run was undone), so it must not keep state of its own.
 """
 
+import enum
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ from postwren.storage.embedded.settings import Settings
 from postwren.storage.embedded.transaction import EmbeddedTransaction
 from postwren.storage.embedded.volume import Volume
 
-__all__ = ["PREPARED_UNITS", "Item", "Look", "Writer"]
+__all__ = ["PREPARED_UNITS", "Handed", "Item", "Look", "Writer"]
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +77,21 @@ PREPARED_UNITS: Final = 64
 SLOW: Final = 0.05
 OFF_LOOP: Final = 60.0
 """Seconds: units that keep the loop this long (pages of the index come from a slow disk) run off the loop for a while."""
+QUICK: Final = 0.001
+QUICK_UNIT: Final = 0.0001
+"""Seconds, and more for each unit: a group that is durable so soon keeps the loop for less time than to hand it to a thread,
+and the interpreter back and forth. Where most groups were that quick, the loop makes the next ones durable itself (ADR
+0013); one that takes `SLOW` seconds ends that for `OFF_LOOP`."""
+PROVEN: Final = 8
+MOST_PROVEN: Final = 64
+
+
+class Handed(enum.Enum):
+    """What became of a group that was to run on the loop."""
+
+    NOT_TAKEN = "not taken"  # nothing happened
+    ON_ITS_WAY = "on its way"  # `finished` will be called
+    FINISHED = "finished"  # every item has its outcome
 
 
 class HalfDone(Exception):
@@ -141,7 +157,9 @@ class Writer:
         self._waiting: list[Item] = []
         self._is_look_due = False
         self._idle_from = monotonic()
-        self._off_loop_until = 0.0
+        self._off_loop_until = self._here_from = 0.0
+        self._quick = 0  # groups that were durable quickly; half of them forgotten with each that was not
+        self._is_alone = False  # one unit, whose group the loop makes durable
         self._baton = threading.Lock()  # who holds it may use the connection and the segment
         self._transaction = EmbeddedTransaction(connection, segment)
         self._data_version = self._read_data_version()
@@ -157,20 +175,51 @@ class Writer:
     def put(self, items: list[Item] | Look) -> None:
         self._queue.put(items)
 
-    def put_prepared(self, group: list[Item]) -> bool:
+    def put_prepared(self, group: list[Item]) -> Handed:
         """On the loop's thread, while nothing that was put is unfinished: run these units here and now, and leave only their
-        durability to the writer's. False when that cannot be (other kinds of units, another process that writes, a checkpoint,
-        anything out of the ordinary): then nothing happened."""
+        durability to the writer's; or not even that, where the disk `is_quick`. NOT_TAKEN when that cannot be (other kinds of
+        units, another process that writes, a checkpoint, anything out of the ordinary)."""
         if not all(item.is_short for item in group) or not self._baton.acquire(blocking=False):
-            return False
+            return Handed.NOT_TAKEN
         begun = monotonic()
         if self.failed is None and self._segment.is_ready and begun >= self._off_loop_until and self._prepare(group):
             if monotonic() - begun > SLOW:
                 self._off_loop_until = begun + OFF_LOOP
+            if self.is_quick and self.failed is None:
+                self._finish_here(group)
+                return Handed.FINISHED
             self._queue.put(Prepared(group))
-            return True
+            return Handed.ON_ITS_WAY
         self._baton.release()
-        return False
+        return Handed.NOT_TAKEN
+
+    @property
+    def is_quick(self) -> bool:
+        """Groups are durable so soon that the loop does it itself."""
+        return self._quick >= PROVEN
+
+    def _finish_here(self, group: list[Item]) -> None:
+        """On the loop's thread: make a prepared group durable, and give the baton back."""
+        begun, pages = monotonic(), self._log_pages
+        self._is_alone = len(group) == 1
+        self._run_group(group, is_prepared=True)
+        self._is_alone = False
+        self._note_pace(group, begun)
+        if self._idle_from - begun > SLOW:
+            self._quick, self._here_from = 0, self._idle_from + OFF_LOOP
+        self._baton.release()
+        if not pages:  # the writer sleeps without a thought of a checkpoint
+            self._queue.put([])
+
+    def _note_pace(self, group: list[Item], begun: float) -> None:
+        """A group is durable just now. After one that leaves the log beyond its length the writer has a turn, and folds it in."""
+        self._idle_from = now = monotonic()
+        if self._log_pages * PAGE > self._settings.wal_octets or now < self._here_from:
+            self._quick = 0
+        elif now - begun < QUICK + QUICK_UNIT * len(group):
+            self._quick = min(self._quick + 1, MOST_PROVEN)
+        else:
+            self._quick //= 2
 
     def _prepare(self, group: list[Item]) -> bool:
         self._connection.set_busy_timeout(0)  # the loop waits for no other process
@@ -233,7 +282,8 @@ class Writer:
             try:
                 got = self._queue.get(timeout=max(0.0, left) if self._log_pages else None)
             except Empty:
-                self._if_free(self._rest)
+                if monotonic() >= self._idle_from + self._settings.idle_seconds:  # the loop may have been busy without us
+                    self._if_free(self._rest)
                 continue
             is_open = self._take(got) and self._take_queued()
             if not is_open or self._waiting:
@@ -271,9 +321,10 @@ class Writer:
         """Make a prepared group durable, and give the baton back."""
         if self.failed is not None:  # meanwhile, while a message in the spool was synced
             self._undo_prepared(group)
+        begun = monotonic()
         self._run_group(group, is_prepared=True)
         self._bound_log()
-        self._idle_from = monotonic()
+        self._note_pace(group, begun)
         self._baton.release()
         self._finished(group)
 
@@ -387,7 +438,10 @@ class Writer:
         fault: Exception | None = None
         try:
             is_syncing = self._segment.write()
-            if is_syncing:
+            if is_syncing and self._is_alone:  # two short syncs, or two threads woken and one sync: it comes to the same
+                is_syncing = False
+                self._volume.sync(self._segment.fd)
+            elif is_syncing:
                 self._sync.start(self._segment.fd)
             self._execute("COMMIT")
         except FAULTS as error:
@@ -490,7 +544,7 @@ class Writer:
         try:
             if self.failed is None and self._segment.fd >= 0:
                 self._execute("BEGIN IMMEDIATE")
-                self._segment.record_synced()
+                self._segment.record_synced(1)
                 self._execute("COMMIT")
         except apsw.Error:
             roll_back(self._connection)

@@ -392,6 +392,14 @@ class MemoryTransaction(ReplicaWrites, MemoryReader):
         self._insert(mine.emails, email.email_id, email)
         self._named.append(email.body)
 
+    def take_email(self, account_id: AccountId, email_id: EmailId, body: NewBody) -> EmailId:
+        known = self.email_by_content(account_id, body.content_id)
+        if known is not None:
+            self.add_references(account_id, ((known.email_id, 1),))
+            return known.email_id
+        self.insert_email(Email(account_id, email_id, body.content_id, self.body_ref(body), body.has_dot_line, 1))
+        return email_id
+
     def add_references(self, account_id: AccountId, counts: Iterable[tuple[EmailId, int]]) -> None:
         emails = self._of(account_id).emails
         for email_id, count in counts:

@@ -44,6 +44,18 @@ class ArrivalContract:
         assert scene.row(ann).used == 12
 
     @story
+    async def test_a_content_that_only_some_hold_is_kept_for_the_others_and_hurts_no_neighbour(self, scene: Scene) -> None:
+        ann, ben = await scene.account(), await scene.account("ben@example.org")
+        await scene.deliver(ann, b"same\r\n")
+        await scene.deliver_to([Target(ann.account_id), Target(ben.account_id), Target(ann.account_id)], b"same\r\n")
+        await scene.deliver_to([Target(ann.account_id)], b"same\r\n")
+        await scene.deliver(ben, b"another, and longer\r\n")
+        assert scene.contents(ann) == [b"same\r\n"] * 4
+        assert scene.contents(ben) == [b"same\r\n", b"another, and longer\r\n"]
+        assert [email.references for email in scene.reader.emails(ann.account_id)] == [4]
+        assert scene.row(ann).next_email_id == 2
+
+    @story
     async def test_d20_every_target_gets_an_entry_of_its_own_also_an_equal_one(self, scene: Scene) -> None:
         ann, ben = await scene.account(), await scene.account("ben@example.org")
         await scene.create(ann, "Lists")
