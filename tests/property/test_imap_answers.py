@@ -6,6 +6,7 @@ import random
 import pytest
 from tests.scripts.imap_world import ImapWorld
 
+from postwren.mailstore import snapshot
 from postwren.storage.memory import MemoryStore
 from postwren.testing.loopback import LoopbackLink
 
@@ -22,6 +23,12 @@ QUESTIONS = (
     "EXAMINE INBOX",
 )
 SUBJECTS = ("one", "Re: one", "two", "Two", "three word")
+
+
+@pytest.fixture(autouse=True)
+def _of_few_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are remembered here, though the mailboxes are small."""
+    monkeypatch.setattr(snapshot, "FEW", 0)
 
 
 class Peer:

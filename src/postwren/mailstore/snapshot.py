@@ -34,6 +34,8 @@ from postwren.terms import AccountId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = ["Delta", "Limits", "Snapshot", "SnapshotHandle", "Snapshots"]
 
+FEW: Final = 64
+"""Messages, below which nothing is remembered: it is as quick to work out, and an idle session stays small."""
 MOST_ANSWERS: Final = 8
 MOST_OCTETS: Final = 512 << 10
 """Of one answer: a SORT of 80,000 messages."""
@@ -101,7 +103,7 @@ class Snapshot(Columns):
         found = self._flagsets
         if found is None:
             found = frozenset(self.flagset_ids)
-            if self.is_loaded:
+            if self.is_loaded and self.count >= FEW:
                 self._flagsets = found
         return found
 
@@ -111,7 +113,7 @@ class Snapshot(Columns):
 
     def remember(self, question: Hashable, modseq: ModSeq, answer: bytes) -> None:
         """Keep what follows from the columns as they were at `modseq`, where they still are like that."""
-        if self.is_loaded and modseq == self.highestmodseq and len(answer) <= MOST_OCTETS:
+        if self.is_loaded and self.count >= FEW and modseq == self.highestmodseq and len(answer) <= MOST_OCTETS:
             self._answers[question] = answer
             if len(self._answers) > MOST_ANSWERS:
                 del self._answers[next(iter(self._answers))]
