@@ -36,6 +36,7 @@ __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
 
 MOST_REMEMBERED: Final = 1000
 PAGE_ROWS: Final = 1000
+COLUMN_ROWS: Final = 10_000
 NO_FLAGS: Final[frozenset[str]] = frozenset()
 
 _EMAIL: Final = "SELECT account_id, email_id, content_id, segment, offset, size, crc, has_dot_line, refs FROM email"
@@ -51,7 +52,7 @@ ENTRIES_IN: Final = _BY_RANGE.format("entry")
 _COLUMNS: Final = (
     "SELECT json_group_array(uid), json_group_array(email_id), json_group_array(flagset_id), json_group_array(modseq),"
     " json_group_array(internaldate), json_group_array(savedate), json_group_array(size)"
-    " FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 10000)"
+    f" FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT {COLUMN_ROWS})"
 )
 # Ten thousand neighbours that are all alike, as after STORE 1:*, need not be read one by one.
 _ALIKE: Final = (
@@ -212,6 +213,8 @@ class EmbeddedReader(ReplicaRows):
         while page := self._columns(_COLUMNS, account_id, mailbox_id, last):
             columns.extend(page)
             last = Uid(columns.uids[-1])
+            if len(page[0]) < COLUMN_ROWS:  # the usual end: a session follows a delivery at the cost of one statement
+                break
         return columns
 
     def _columns(self, sql: str, *bindings: Any) -> Sequence[Sequence[int]]:
