@@ -36,7 +36,7 @@ __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
 
 MOST_REMEMBERED: Final = 1000
 PAGE_ROWS: Final = 1000
-COLUMN_ROWS: Final = 10_000
+COLUMN_ROWS: Final = 10_000  # of a page of `_COLUMNS`
 NO_FLAGS: Final[frozenset[str]] = frozenset()
 
 _EMAIL: Final = "SELECT account_id, email_id, content_id, segment, offset, size, crc, has_dot_line, refs FROM email"
@@ -52,7 +52,7 @@ ENTRIES_IN: Final = _BY_RANGE.format("entry")
 _COLUMNS: Final = (
     "SELECT json_group_array(uid), json_group_array(email_id), json_group_array(flagset_id), json_group_array(modseq),"
     " json_group_array(internaldate), json_group_array(savedate), json_group_array(size)"
-    f" FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT {COLUMN_ROWS})"
+    " FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 10000)"
 )
 # Ten thousand neighbours that are all alike, as after STORE 1:*, need not be read one by one.
 _ALIKE: Final = (
