@@ -119,11 +119,19 @@ def million_rows(rows: Rows, server: Postwren, target: Target, store: Path, scal
     for name, key in {"all": b"ALL", "unseen": b"UNSEEN", "not": b"NOT SMALLER 900", "from": b"FROM s77@"}.items():
         bench.time(f"million.search.{name}", "ms", partial(first.run, b"UID SEARCH " + key, ok=False))
         bench.note(first.tail[-60:].decode("latin1").strip().rpartition("\n")[2])
+    some = count // 20
+    bench.time("million.fetch.envelope", "msg/s", lambda: first.run(b"FETCH 1:%d (ENVELOPE)" % some), some)
+    bench.note(f"the first {some}, of which nothing was rendered; {_megabytes(server):.0f} MB then")
     if behind:
         _behind(bench, behind)
     for box in held[1:]:
         box.close()
-    _deliveries(bench, int(400 * scale))
+    first.run(b"UNSELECT")
+    _deliveries(bench, "", int(400 * scale))
+    empty = Imap(target, "empty", b"INBOX")
+    first.run(b"SELECT INBOX")
+    _deliveries(bench, ".selected", int(400 * scale))
+    empty.close()
     _changes(bench, count)
     memory = Row("million.memory.end", "MB")
     rows.put(memory, OURS, _megabytes(server))
@@ -148,7 +156,7 @@ class _Bench:
             action()
             wall = time.perf_counter() - begun
         self.rows.put(row, OURS, count / wall if count else wall * 1000)
-        row.notes[OURS] = f"noop {waits()}"
+        row.notes[OURS] = f"noop {waits()}; {_megabytes(self.server):.0f} MB"
         self.rows.tell(row)
 
     def note(self, text: str) -> None:
@@ -208,8 +216,9 @@ def _sizes(data: Path) -> dict[str, int]:
     return {name: sum(path.stat().st_size for path in data.glob(f"{name}*")) for name in ("derived.db", "search.db")}
 
 
-def _deliveries(bench: _Bench, times: int) -> None:
-    """LMTP with ten connections and with one, and APPEND: interleaved, the ratio of the medians."""
+def _deliveries(bench: _Bench, where: str, times: int) -> None:
+    """LMTP with ten connections and with one, and APPEND: interleaved, the ratio of the medians. Once with nobody on the two
+    mailboxes, once with a session on each, which follows every delivery."""
 
     def by_lmtp(width: int) -> Callable[[str], int]:
         def send(login: str) -> int:
@@ -218,8 +227,8 @@ def _deliveries(bench: _Bench, times: int) -> None:
 
         return send
 
-    _full_and_empty(bench, "million.lmtp.10", by_lmtp(WIDTH))
-    _full_and_empty(bench, "million.lmtp.1", by_lmtp(1))
+    _full_and_empty(bench, f"million.lmtp.10{where}", by_lmtp(WIDTH))
+    _full_and_empty(bench, f"million.lmtp.1{where}", by_lmtp(1))
     boxes = {login: Imap(bench.target, login.partition("@")[0]) for login in (FULL, EMPTY)}
     numbers = itertools.count()
 
@@ -229,7 +238,7 @@ def _deliveries(bench: _Bench, times: int) -> None:
             boxes[login].run(b"APPEND INBOX {%d+}\r\n%s" % (len(message), message))
         return times
 
-    _full_and_empty(bench, "million.append", by_append)
+    _full_and_empty(bench, f"million.append{where}", by_append)
     for box in boxes.values():
         box.close()
 

@@ -140,7 +140,7 @@ def _first_unseen(selected: Selected, handle: SnapshotHandle) -> int:
     snapshot = handle.snapshot
     if not snapshot.is_loaded:
         return 0
-    unseen = set(snapshot.flagset_ids) - selected.texts.having(SEEN, snapshot.flagset_ids)
+    unseen = snapshot.flagsets - selected.texts.having(SEEN, snapshot.flagsets)
     return min([snapshot.flagset_ids.index(flagset_id) + 1 for flagset_id in unseen], default=0)
 
 
@@ -151,10 +151,12 @@ def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState
     wanted = _known(state)
     view = selected.view
     gone = reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(state.modseq))
-    uids = [uid for uid in gone if view.seqnum(uid) is None and _is_in(wanted, uid)]
+    if view.shown is not selected.snapshot.uids:  # what went since it was opened, the view still has
+        gone = [uid for uid in gone if view.seqnum(uid) is None]
+    uids = gone if wanted is None else [uid for uid in gone if _is_in(wanted, uid)]
     if uids:
         yield format_vanished(Vanished(tuple(uidrange.of(uids)), is_earlier=True), False)
-    for first in range(0, view.count, TOLD_AT_ONCE):
+    for first in range(0, view.count if selected.snapshot.highestmodseq > state.modseq else 0, TOLD_AT_ONCE):
         if session.selected is not selected:
             return
         snapshot = selected.snapshot
