@@ -48,9 +48,10 @@ interop: setup     ## real programs from Debian's packages
 crash: setup       ## kill -9 at 300 random moments
 	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
 
-deep: setup        ## random lives of sessions and devices, far more of them than in make test
+deep: setup        ## random lives of sessions and devices, far more of them than in make test; a mailbox of a million
 	$(BIN)/python -W error -m tests.property.imap_walk --steps 100000
 	RUNS=10000 $(BIN)/pytest -q tests/property/test_plan_converges.py
+	$(BIN)/python -m bench.million
 
 ci:                ## what a landing runs
 	bash .ci/run

@@ -87,7 +87,7 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
             return
         if group == "million":
             for server, target in zip(ours, targets, strict=True):
-                million.million_rows(rows, server, target, int(1_000_000 * scale), scale)
+                million.million_rows(rows, server, target, million.build(million.FIXTURES, int(1_000_000 * scale)), scale)
             return
         if group == "idle":
             for server, target in zip(ours, targets, strict=True):

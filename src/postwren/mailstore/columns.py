@@ -66,6 +66,13 @@ class Columns:
         """Add the entries of another one, which are above those that are here."""
         self.extend(other._arrays())
 
+    def take_over(self, other: "Columns") -> None:
+        """Be filled, while empty, with another one's arrays, which are nobody else's: a million entries are not copied. But
+        `uids` is filled in place, for others may hold it already."""
+        self.uids.extend(other.uids)
+        self.email_ids, self.flagset_ids, self.modseqs = other.email_ids, other.flagset_ids, other.modseqs
+        self.internaldates, self.savedates, self.sizes = other.internaldates, other.savedates, other.sizes
+
     def find(self, uid: int) -> int | None:
         """The position of a UID."""
         at = bisect_left(self.uids, uid)

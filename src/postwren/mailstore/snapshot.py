@@ -237,7 +237,7 @@ class _Shared:
     def fill(self, row: Mailbox, columns: Columns) -> None:
         """The columns are there; who holds it already numbers by them."""
         self.begin(row)
-        self.snapshot.extend_from(columns)
+        self.snapshot.take_over(columns)
         self.snapshot.is_loaded = True
         self._is_ready.set()
         if self.pending:

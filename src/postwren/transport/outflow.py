@@ -20,7 +20,7 @@ __all__ = ["BATCH", "BodyFailed", "Outflow"]
 
 BATCH: Final = 65536
 """Octets that are gathered before they are written."""
-_PULL_AT_ONCE: Final = 1 << 20  # then other links get their turn
+_PULL_AT_ONCE: Final = 256 << 10  # then other links get their turn
 
 
 class BodyFailed(Exception):

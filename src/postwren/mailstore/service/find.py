@@ -10,6 +10,7 @@ looked at are copies of the columns, made before anything is awaited.
 """
 
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -26,12 +27,14 @@ from postwren.mailstore.service.textsearch import Texts
 from postwren.mailstore.service.thread import Algorithm, Forest, thread
 from postwren.terms import AccountId, ModSeq, Uid
 
-__all__ = ["Bounds", "Columns", "Finder", "Found", "columns_of"]
+__all__ = ["MANY", "Bounds", "Columns", "Finder", "Found", "columns_of"]
 
 T = TypeVar("T")
 SLICE: Final = 0.04
 """Seconds of one slice."""
 KEYS_AT_ONCE: Final = 2_048
+MANY: Final = 20_000
+"""Found messages that are kept as arrays."""
 SMALL: Final = 200
 """Messages that are sorted or threaded on the loop: below this, a trip to another thread costs more."""
 
@@ -67,9 +70,9 @@ class Bounds:
 class Found:
     """What was found, as parallel columns, in the order asked for: of a search ascending by UID."""
 
-    uids: list[Uid]
-    modseqs: list[int]
-    internaldates: list[int]  # for `sort.relevance`
+    uids: Sequence[Uid]
+    modseqs: Sequence[int]
+    internaldates: Sequence[int]  # for `sort.relevance`
 
     @property
     def modseq(self) -> ModSeq | None:
@@ -229,7 +232,17 @@ def _fixed(columns: Columns, query: q.Query) -> FixedColumns:
 
 
 def _found(fixed: FixedColumns, rows: Sequence[int]) -> Found:
-    return Found(cast("list[Uid]", _at(fixed.uids, rows)), _at(fixed.modseqs, rows), _at(fixed.internaldates, rows))
+    if len(rows) <= MANY:
+        return Found(cast("list[Uid]", _at(fixed.uids, rows)), _at(fixed.modseqs, rows), _at(fixed.internaldates, rows))
+    uids, modseqs, dates = [_packed(column, rows) for column in (fixed.uids, fixed.modseqs, fixed.internaldates)]
+    return Found(cast("Sequence[Uid]", uids), modseqs, dates)
+
+
+def _packed(column: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
+    """The values at these positions, without an object for each of a million."""
+    if not isinstance(column, array):
+        return _at(column, rows)
+    return column[:] if isinstance(rows, range) else array(column.typecode, map(column.__getitem__, rows))
 
 
 def _at(column: Sequence[int], rows: Sequence[int]) -> list[int]:

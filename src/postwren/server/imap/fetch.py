@@ -36,6 +36,10 @@ __all__ = ["COMMANDS", "Walk", "enable_condstore", "fetch_lines", "spans_of"]
 
 LINES: Final = 512  # of a batch
 BODIES: Final = 64
+MANY: Final = 20_000
+"""Messages whose digests are looked for at once; of more, PORTION at a time, so that neither the loop is held nor what was
+rendered of a million messages kept."""
+PORTION: Final = 1024
 UNKNOWN_CTE: Final = Refusal("the encoding of a part cannot be undone", code.UNKNOWN_CTE)
 CORRUPT: Final = Refusal("a message is damaged in the store", code.CORRUPTION)
 Span = tuple[int, int]
@@ -100,6 +104,8 @@ def _begin(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span]
     assert selected is not None
     layout = layout_of(tuple(items), selected.account_id, is_utf8=session.core.is_utf8, is_uidonly=session.enabled.uidonly)
     walk = Walk()
+    if layout.names and sum(end - start for start, end in spans) > MANY:
+        return session.attempt(tag, _fetch_many(session, tag, command, spans, layout))
     if layout.names:
         missing = session.service.store.digests.missing(selected.account_id, _email_ids(selected, spans))
         if missing:
@@ -133,6 +139,22 @@ async def _fetch_digested(
     walk = Walk(rendered=await session.service.digester.ensure(selected.account_id, missing))
     if session.selected is selected:
         session.stream(fetch_lines(session, selected, layout, spans, walk), lambda: _answer(session, tag, command, walk))
+
+
+async def _fetch_many(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span], layout: Layout) -> None:
+    selected = session.selected
+    assert selected is not None
+    walk = Walk()
+    for start, end in spans:
+        for first in range(start, end, PORTION):
+            some = [(first, min(first + PORTION, end))]
+            walk.rendered = await session.service.digester.ensure(selected.account_id, _email_ids(selected, some))
+            if session.selected is not selected:
+                return
+            await session.streamed(fetch_lines(session, selected, layout, some, walk))
+            if session.selected is not selected:
+                return
+    _answer(session, tag, command, walk)
 
 
 def _answer(session: ImapSession, tag: str, command: Fetch, walk: Walk) -> None:

@@ -1,10 +1,12 @@
 """SEARCH, SORT, THREAD, ESEARCH and CANCELUPDATE (RFC 9051 section 6.4.4, RFC 5256, 5267, 7377).
 
-What the columns of the mailbox can answer is answered at once. Everything else runs off the loop in slices, on copies of them,
-for a bounded time, and few at once of an account (A-43); meanwhile the client hears INPROGRESS (RFC 9585).
+What the columns of the mailbox can answer is answered at once, unless it is a large one. Everything else runs off the loop in
+slices, on copies of them, for a bounded time, and few at once of an account (A-43); meanwhile the client hears INPROGRESS
+(RFC 9585).
 """
 
 import asyncio
+from array import array
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from postwren.mailstore import query as q
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
-from postwren.mailstore.service.find import Bounds, Found, columns_of
+from postwren.mailstore.service.find import MANY, Bounds, Found, columns_of
 from postwren.mailstore.service.search import FixedColumns
 from postwren.mailstore.service.search import Search as Searching
 from postwren.mailstore.service.sort import SortKey, relevance
@@ -27,7 +29,7 @@ from postwren.protocols.imap.command.searchkey import CHARSETS
 from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.search import Esearch as EsearchResponse
-from postwren.protocols.imap.response.search import SearchResult, format_search
+from postwren.protocols.imap.response.search import SearchResult, format_search, format_search_pieces
 from postwren.protocols.imap.response.thread import ThreadResult, ThreadRow, format_thread
 from postwren.protocols.imap.view import View
 from postwren.server.imap import place
@@ -47,6 +49,7 @@ __all__ = ["COMMANDS", "find_in_columns"]
 
 T = TypeVar("T")
 
+FOLLOWED: Final = 20_000  # messages of a mailbox in which a search is kept up to date
 TELL_EVERY: Final = 10.0  # seconds between two INPROGRESS
 EVERYTHING: Final = Returns(frozenset({ReturnOption.ALL}))
 NO_CHARSET: Final = Refusal("texts are in UTF-8 (RFC 6855 section 3)", None, Status.BAD)
@@ -156,11 +159,15 @@ def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: boo
     view = selected.view
     uids, modseqs, dates = found.uids, found.modseqs, found.internaldates
     numbers: Sequence[int] = uids
-    places = _seqnums(view, uids)
-    if None in places:
+    places: Sequence[int | None]
+    if len(uids) == view.count and uids == view.shown[: view.count]:  # arrays: a large mailbox, and all of it
+        places = array("I", range(1, view.count + 1))
+    else:
+        places = _seqnums(view, uids)
+    if not isinstance(places, array) and None in places:
         known = [at for at, place in enumerate(places) if place is not None]
         uids, modseqs, dates = [uids[at] for at in known], [modseqs[at] for at in known], [dates[at] for at in known]
-    numbers = uids if asked.is_uid else [place for place in places if place is not None]
+    numbers = uids if asked.is_uid else places if isinstance(places, array) else [place for place in places if place is not None]
     return Result(
         numbers,
         uids,
@@ -220,7 +227,7 @@ def search(session: ImapSession, tag: str, command: Search) -> Later:
     asked = _ask(session, tag, command, selected)
     if asked is None:
         return None
-    if not is_of_columns(asked.query):
+    if not is_of_columns(asked.query) or len(selected.snapshot) > MANY:
         question = _question(selected, asked, "SEARCH")
         if _say_again(session, tag, selected, asked, question):
             return None
@@ -234,8 +241,14 @@ async def _search(session: ImapSession, tag: str, selected: Selected, asked: Ask
     modseq = columns.highestmodseq
     work = partial(finder.search, selected.account_id, columns, asked.query, _bounds(session))
     found = await _attempt(session, tag, selected, work)
-    if found is not None:
-        _answer(session, tag, selected, asked, _result(selected, found, asked), keep=(question, modseq))
+    if found is None:
+        return
+    if len(found.uids) > MANY:
+        result = await session.service.store.read(lambda _: _result(selected, found, asked))
+    else:
+        result = _result(selected, found, asked)
+    if session.selected is selected:
+        _answer(session, tag, selected, asked, result, keep=(question, modseq))
 
 
 async def _attempt(session: ImapSession, tag: str, selected: Selected, work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
@@ -263,7 +276,11 @@ def _answer(
     returns = asked.returns
     if returns is None:
         modseq = max(result.modseqs) if result.modseqs else None
-        rendered = format_search(SearchResult(result.numbers, modseq, order is not None), is_utf8=False)
+        response = SearchResult(result.numbers, modseq, order is not None)
+        if len(result.numbers) > MANY:
+            session.stream(format_search_pieces(response), lambda: session.finish(tag, "done", may_expunge=asked.is_uid))
+            return
+        rendered = format_search(response, is_utf8=False)
         _keep(selected, keep, rendered)
         session.render(rendered)
         session.finish(tag, "done", may_expunge=asked.is_uid)
@@ -279,13 +296,13 @@ def _answer(
 
 def _follow(session: ImapSession, tag: str, selected: Selected, asked: Asked, result: Result, order: Order | None) -> None:
     """RFC 5267 section 4.3.1: what columns answer is kept up to date."""
-    is_short = order is None or len(result.uids) <= MOST_SORTED
+    is_short = len(selected.snapshot) <= FOLLOWED and (order is None or len(result.uids) <= MOST_SORTED)
     if not (is_short and is_of_columns(asked.query) and len(selected.contexts) < session.service.settings.contexts):
         session.say(not_kept(tag))
         return
 
     def find(snapshot: Snapshot, query: q.Query) -> list[Uid]:
-        return find_in_columns(session, snapshot, query).uids
+        return [*find_in_columns(session, snapshot, query).uids]
 
     if order is None:
         keep_up_to_date(selected, tag, asked.query, find, result.uids, is_uid=asked.is_uid)

@@ -5,6 +5,7 @@ A mailbox of up to some ten thousand messages is in memory when SELECT is answer
 commands that need numbers wait for the columns.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from postwren.mailstore.port import UidRanges
@@ -20,13 +21,13 @@ from postwren.protocols.imap.numset import STAR, Saved
 from postwren.protocols.imap.response import Continuation, Status, Untagged, format_response
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.list import ListEntry
-from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vanished
+from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vanished, format_vanished
 from postwren.protocols.imap.state import State
 from postwren.server.imap import place
 from postwren.server.imap.objectid import mailbox_id
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
-from postwren.server.imap.selected import Selected
+from postwren.server.imap.selected import TOLD_AT_ONCE, Selected
 from postwren.server.imap.session import Handler, ImapSession, Later, waiting
 from postwren.server.imap.store import allowed_flags
 from postwren.terms import ModSeq
@@ -82,11 +83,15 @@ def _enter(session: ImapSession, tag: str, command: Select, found: Place, handle
     session.core.enter(State.SELECTED)
     session.rouse()
     _tell(session, selected, handle)
+
+    def done() -> None:
+        says = "EXAMINE done" if command.is_examine else "SELECT done"
+        session.finish(tag, says, code.READ_ONLY if is_read_only else code.READ_WRITE)
+
     if command.qresync is not None and command.qresync.uidvalidity == handle.snapshot.uidvalidity:
-        _resynchronize(session, selected, command.qresync)
-    session.finish(
-        tag, "EXAMINE done" if command.is_examine else "SELECT done", code.READ_ONLY if is_read_only else code.READ_WRITE
-    )
+        session.stream(_resynchronize(session, selected, command.qresync), done)
+    else:
+        done()
 
 
 def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
@@ -135,24 +140,31 @@ def _first_unseen(selected: Selected, handle: SnapshotHandle) -> int:
     snapshot = handle.snapshot
     if not snapshot.is_loaded:
         return 0
-    seen = selected.texts.having(SEEN, snapshot.flagset_ids)
-    return next((at for at, flagset_id in enumerate(snapshot.flagset_ids, 1) if flagset_id not in seen), 0)
+    unseen = snapshot.flagsets - selected.texts.having(SEEN, snapshot.flagsets)
+    return min([snapshot.flagset_ids.index(flagset_id) + 1 for flagset_id in unseen], default=0)
 
 
-def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState) -> None:
-    """RFC 7162 section 3.2.5.1: what went and what changed since the client was here. Tombstones stay for ever, so that the
-    client's message sequence match data is of no use to us."""
-    snapshot = selected.snapshot
+def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState) -> Iterator[bytes]:
+    """RFC 7162 section 3.2.5.1: what went and what changed since the client was here, a piece at a time. Tombstones stay for
+    ever, so that the client's message sequence match data is of no use to us."""
     reader = session.service.store.reader
     wanted = _known(state)
+    view = selected.view
     gone = reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(state.modseq))
-    uids = [uid for uid in gone if selected.view.seqnum(uid) is None and _is_in(wanted, uid)]
+    if view.shown is not selected.snapshot.uids:  # what went since it was opened, the view still has
+        gone = [uid for uid in gone if view.seqnum(uid) is None]
+    uids = gone if wanted is None else [uid for uid in gone if _is_in(wanted, uid)]
     if uids:
-        session.say(Vanished(tuple(uidrange.of(uids)), is_earlier=True))
-    modseqs, all_uids = snapshot.modseqs, snapshot.uids
-    rows = [row for row in range(len(all_uids)) if modseqs[row] > state.modseq and _is_in(wanted, all_uids[row])]
-    if rows:
-        session.render(selected.tell_flags(snapshot, rows, session.enabled, with_uid=True))
+        yield format_vanished(Vanished(tuple(uidrange.of(uids)), is_earlier=True), False)
+    for first in range(0, view.count if selected.snapshot.highestmodseq > state.modseq else 0, TOLD_AT_ONCE):
+        if session.selected is not selected:
+            return
+        snapshot = selected.snapshot
+        start, end = snapshot.span(view.shown[first], view.shown[min(first + TOLD_AT_ONCE, view.count) - 1])
+        modseqs, all_uids = snapshot.modseqs, snapshot.uids
+        if max(modseqs[start:end], default=0) > state.modseq:
+            rows = [row for row in range(start, end) if modseqs[row] > state.modseq and _is_in(wanted, all_uids[row])]
+            yield selected.tell_flags(snapshot, rows, session.enabled, with_uid=True) if rows else b""
 
 
 def _known(state: QresyncState) -> UidRanges | None:

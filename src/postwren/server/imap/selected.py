@@ -21,10 +21,12 @@ from postwren.protocols.imap.view import View
 from postwren.server.imap.flagtext import SYSTEM, FlagTexts, ordered
 from postwren.terms import AccountId, MailboxId, ModSeq
 
-__all__ = ["Enabled", "Selected", "Update"]
+__all__ = ["TOLD_AT_ONCE", "Enabled", "Selected", "Update"]
 
 MOST_RANGES: Final = 512
 """Changes that are kept apart; more are put together, so that a session that never asks stays small (A-46)."""
+TOLD_AT_ONCE: Final = 4096
+"""Messages whose flags are told in one go, before others get their turn."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Selected:
         "account_id",
         "contexts",
         "handle",
+        "is_behind",
         "is_gone",
         "is_read_only",
         "mailbox_id",
@@ -91,6 +94,7 @@ class Selected:
         self._own: set[int] = set()  # ModSeqs of our own changes of flags, which are told already
         self._sets: set[int] = set()  # sets of flags whose keywords the client was told of
         self._keywords: set[str] = set()
+        self.is_behind = False  # there is more to tell than one `news` said: call it again when the peer took that
         handle.listen(self._note)
 
     def close(self) -> None:
@@ -135,16 +139,18 @@ class Selected:
     # -- news
 
     def news(self, enabled: Enabled, *, may_expunge: bool) -> bytes:
-        """What the client does not know yet, rendered; b"" where it knows all, or there is no such mailbox any more."""
+        """What the client does not know yet, rendered; b"" where it knows all, or there is no such mailbox any more. While it
+        `is_behind` there is more, and numbers stay as they are: what is queued counts by them."""
         snapshot = self.handle.snapshot
         view = self.view
         if self.is_gone:
+            self.is_behind = False
             return b""
         if not (self._expunged or self._changed) and view.count == snapshot.count:
             self._own.clear()
             return b""
         pieces: list[bytes] = []
-        if may_expunge and self._expunged:
+        if may_expunge and self._expunged and not self.is_behind:
             pieces += [update.news(is_before=True) for update in tuple(self.contexts.values())]
             pieces.append(self._tell_expunged(enabled))
         known = view.largest_uid
@@ -168,17 +174,24 @@ class Selected:
     def _tell_changed(self, snapshot: Snapshot, known: int, enabled: Enabled) -> bytes:
         """Flags of messages up to UID `known`: of those behind it the client knows nothing yet."""
         ranges, self._changed = uidrange.union(self._changed), []
+        self.is_behind = False
         if not self.tells_flags:
             self._own.clear()
             return b""
         rows: list[int] = []
-        for lo, hi in ranges:
+        for at, (lo, hi) in enumerate(ranges):
             start, end = snapshot.span(lo, min(hi, known))
-            rows += range(start, end)
+            stop = min(end, start + TOLD_AT_ONCE - len(rows))
+            rows += range(start, stop)
+            if stop < end:
+                self._changed = [(snapshot.uids[stop], hi), *ranges[at + 1 :]]
+                self.is_behind = True
+                break
         if self._own:
             own, modseqs = self._own, snapshot.modseqs
             rows = [row for row in rows if modseqs[row] not in own]
-            self._own.clear()
+            if not self.is_behind:
+                self._own.clear()
         with_uid = enabled.qresync or enabled.rev2 or self.tells_uids
         return self.tell_flags(snapshot, rows, enabled, with_uid=with_uid) if rows else b""
 

@@ -5,6 +5,7 @@ this command may (`finish`); a refusal of the mailstore is a NO, and anything el
 is said for a mailbox that was left meanwhile.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ from postwren.protocols.imap.state import ALLOWED, State
 from postwren.server.imap.fieldtext import FieldTexts
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.imap.refusal import NO_MAILBOX, Refusal, refusal_of
-from postwren.server.imap.selected import Enabled, Selected
+from postwren.server.imap.selected import TOLD_AT_ONCE, Enabled, Selected
 from postwren.server.imap.settings import ImapSettings
 from postwren.server.login import Authenticator, LoginExchange
 from postwren.terms import AccountId
@@ -128,6 +129,7 @@ class ImapSession:
         "_end",
         "_faults",
         "_news",
+        "_sent",
         "_table",
         "_upload",
         "account_id",
@@ -164,6 +166,7 @@ class ImapSession:
         self.tells_flags = True
         self._upload: Upload | None = None
         self._news = False  # news of an idling session are on their way
+        self._sent: asyncio.Event | None = None  # what `streamed` waits for
         self._faults = 0
         self.is_closed = False
         self._end = "lost"
@@ -207,6 +210,8 @@ class ImapSession:
 
     def closed(self) -> None:
         self.is_closed = True
+        if self._sent is not None:
+            self._sent.set()
         self.exchange = None
         self.watch(None)
         self.leave()
@@ -240,8 +245,17 @@ class ImapSession:
             self.render(self.selected.news(self.enabled, may_expunge=may_expunge))
             if self.selected.is_gone:
                 self._lose(DELETED)
+            elif self.selected.is_behind:
+                self.core.send(Rendered(self._rest_of_news(self.selected)))
         if self.notifier is not None:
             self.render(self.notifier())
+
+    def _rest_of_news(self, selected: Selected) -> Iterator[bytes]:
+        """While the peer keeps up. Bounded, for others may change flags for ever: what then is left, the next command tells."""
+        for _ in range(selected.view.count // TOLD_AT_ONCE + 2):
+            if not selected.is_behind or self.selected is not selected:
+                return
+            yield selected.news(self.enabled, may_expunge=False)
 
     def finish(self, tag: str, text: str, with_code: Code | None = None, *, may_expunge: bool = True) -> None:
         """Tagged OK, behind the news. Without `may_expunge` numbers stay as they are (RFC 9051 section 7.5.1)."""
@@ -255,7 +269,7 @@ class ImapSession:
 
     def stream(self, pieces: Iterator[bytes], last: Callable[[], None]) -> None:
         """Send pieces while the peer keeps up, then call `last`, which answers. Nothing may come behind it: the link hands out no
-        event until the pieces are out."""
+        event until the pieces are out. (A coroutine that has more to say: `streamed`.)"""
         self.core.send(Rendered(self._until(pieces, last)))
         self.link.flush()  # of use to coroutines only, which the link does not watch while they run
 
@@ -268,6 +282,15 @@ class ImapSession:
     def is_administrator(self) -> bool:
         """Whether the operator lets this login set what is otherwise his (`[imap] administrators`)."""
         return self.login in self.service.settings.administrators
+
+    async def streamed(self, pieces: Iterator[bytes]) -> None:
+        """As `stream`, for a coroutine: wait until the pieces are out, or the connection is gone."""
+        if self.is_closed:
+            return
+        sent = self._sent = asyncio.Event()
+        self.stream(pieces, sent.set)
+        await sent.wait()
+        self._sent = None
 
     # -- waiting
 
@@ -360,7 +383,7 @@ class ImapSession:
                     news = selected.news(self.enabled, may_expunge=bool(self.idle_tag) or not self.is_watch_delayed)
                 if self.notifier is not None:
                     news += self.notifier()
-                if not news:
+                if not news and (selected is None or not selected.is_behind):
                     return
                 yield news
                 if (

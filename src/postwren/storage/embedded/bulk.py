@@ -20,6 +20,8 @@ __all__ = ["BulkReads"]
 
 T = TypeVar("T")
 THREADS: Final = 3
+CACHE_KIB: Final = 8 << 10
+"""Of each: bulk reads pass every page once, so what a larger cache would hold of a large mailbox is memory and nothing else."""
 
 
 class _Place:
@@ -57,7 +59,9 @@ class BulkReads:
     def _place(self) -> _Place:
         place: _Place | None = getattr(self._here, "place", None)
         if place is None:
-            place = self._here.place = _Place(self._open_index(), self._segments, self._open_segments)
+            connection = self._open_index()
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            place = self._here.place = _Place(connection, self._segments, self._open_segments)
             with self._lock:
                 self._places.append(place)
         return place

@@ -36,6 +36,7 @@ __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
 
 MOST_REMEMBERED: Final = 1000
 PAGE_ROWS: Final = 1000
+COLUMN_ROWS: Final = 10_000  # of a page of `_COLUMNS`
 NO_FLAGS: Final[frozenset[str]] = frozenset()
 
 _EMAIL: Final = "SELECT account_id, email_id, content_id, segment, offset, size, crc, has_dot_line, refs FROM email"
@@ -212,6 +213,8 @@ class EmbeddedReader(ReplicaRows):
         while page := self._columns(_COLUMNS, account_id, mailbox_id, last):
             columns.extend(page)
             last = Uid(columns.uids[-1])
+            if len(page[0]) < COLUMN_ROWS:  # the usual end: a session follows a delivery at the cost of one statement
+                break
         return columns
 
     def _columns(self, sql: str, *bindings: Any) -> Sequence[Sequence[int]]:

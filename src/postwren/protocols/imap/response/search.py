@@ -2,7 +2,7 @@
 9394)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +10,18 @@ from postwren.protocols.imap.fault import Unparsable
 from postwren.protocols.imap.reader import Reader
 from postwren.protocols.imap.value import Ranges, format_mailbox, format_quoted, format_ranges
 
-__all__ = ["Esearch", "PartialResult", "SearchResult", "format_esearch", "format_search", "parse_esearch", "parse_search"]
+__all__ = [
+    "Esearch",
+    "PartialResult",
+    "SearchResult",
+    "format_esearch",
+    "format_search",
+    "format_search_pieces",
+    "parse_esearch",
+    "parse_search",
+]
+
+NUMBERS_A_PIECE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,16 @@ def format_search(response: SearchResult, is_utf8: bool) -> bytes:  # noqa: ARG0
     if response.modseq is not None and response.numbers:
         return b"%b (MODSEQ %d)\r\n" % (line, response.modseq)
     return line + b"\r\n"
+
+
+def format_search_pieces(response: SearchResult) -> Iterator[bytes]:
+    """The same in pieces: of a large mailbox it is one line of megabytes."""
+    yield b"* SORT" if response.is_sort else b"* SEARCH"
+    for start in range(0, len(response.numbers), NUMBERS_A_PIECE):
+        yield (" " + " ".join(map(str, response.numbers[start : start + NUMBERS_A_PIECE]))).encode()
+    if response.modseq is not None and response.numbers:
+        yield b" (MODSEQ %d)" % response.modseq
+    yield b"\r\n"
 
 
 def format_esearch(response: Esearch, is_utf8: bool) -> bytes:
