@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.crash import faults, powercut
 from tests.crash.faults import Fault, FaultyVolume
-from tests.crash.imapwork import Imap, State, found_in, judge
+from tests.crash.imapwork import Imap, State, found_in, judge, message
 from tests.crash.powercut import Disk, ForgetfulVolume
 from tests.crash.test_fault_sweep import CALM, KINDS
 
@@ -117,3 +117,31 @@ def test_d30_d31_d32_a_power_cut_leaves_each_command_done_or_not_done(tmp_path: 
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(octets)
         look(directory, allowed, highest)
+
+
+@pytest.mark.parametrize("is_replace", [False, True], ids=["MOVE", "REPLACE"])
+def test_d31_a_message_that_was_moved_beside_an_append_whose_sync_failed_is_somewhere(tmp_path: Path, is_replace: bool) -> None:
+    """They share a group: what the append added is taken back, and once that took the moved message with it."""
+    fault = Fault("sync", 1, errno.EIO)
+
+    async def run() -> tuple[State, State]:
+        store = EmbeddedStore(tmp_path, settings=CALM, volume=FaultyVolume(fault), on_failure=lambda _: None)
+        imap, other = Imap(store), Imap(store)
+        await imap.begin()
+        await other.begin()
+        await imap.append("INBOX", message(1))
+        other.kept = imap.kept
+        [uid] = imap.kept["INBOX"]
+        fault.is_armed = True
+        work = imap.replace("INBOX", uid, message(2)) if is_replace else imap.transfer("INBOX", "Work", uid, is_move=True)
+        await asyncio.gather(work, other.append("Work", message(3)))
+        assert [type(error) for error in imap.refused + other.refused] == [StoreFailed, StoreFailed]
+        store.close()
+        store = EmbeddedStore(tmp_path, settings=CALM)
+        found = found_in(store)
+        store.close()
+        return imap.kept, found
+
+    before, after = asyncio.run(run())
+    texts = [text for place in after.values() for text in place.values()]
+    assert texts in ([message(1)], [message(2)]), (before, texts)
