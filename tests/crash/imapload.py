@@ -1,5 +1,5 @@
-"""The IMAP part of the load under kill -9: a device that appends, copies, moves, marks and expunges in an account of its own, knows
-what was answered, and after each crash accepts what its last, unanswered command may have done and nothing else.
+"""The IMAP part of the load under kill -9: a device that appends, copies, moves, marks and expunges in an account of its own,
+knows what was answered, and after each crash accepts what its last, unanswered command may have done and nothing else.
 
 D-30 to D-33, D-37. Between two crashes at most one command is without an answer.
 """

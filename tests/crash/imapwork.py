@@ -1,6 +1,6 @@
-"""What IMAP does to a store, unit by unit, and what may be found after it was cut off: shared by the fault sweep and the power cuts.
+"""What IMAP does to a store, unit by unit, and what may be found after it was cut off: for the fault sweep and the power cuts.
 
-Two mailboxes of one account. The model holds what was acknowledged; of what was not, it knows the one state that is also allowed.
+Two mailboxes of one account. What was acknowledged is known; of what was not, the one state that is also allowed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ from postwren.storage.embedded import EmbeddedStore
 __all__ = ["Imap", "State", "found_in", "judge", "message"]
 
 NOW = 1_700_000_000
+NOBODY = AccountId(0)
 PLACES = ("INBOX", "Work")
 State = dict[str, dict[int, bytes]]
 """Octets by mailbox and UID."""
@@ -41,7 +42,7 @@ class Imap:
     maybe: list[State] = field(default_factory=list)  # where a command leads that runs, or of which nobody knows
     refused: list[BaseException] = field(default_factory=list)
     highest: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PLACES, 0))
-    account_id: AccountId = AccountId(0)
+    account_id: AccountId = NOBODY
     ids: dict[str, MailboxId] = field(default_factory=dict)
 
     async def begin(self) -> None:

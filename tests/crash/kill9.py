@@ -6,7 +6,8 @@ D-01 to D-06, D-20, D-30 to D-33, D-37, D-50 to D-52.
 
 Threads of this process deliver by SMTP and LMTP, take mail by POP3 (RETR, DELE, QUIT; some leave without QUIT), and work by IMAP
 in accounts of their own (`imapload`). What they know is in a ledger that outlives the server: acknowledged when the final reply
-was read, unknown when the connection broke between the first octet of the content and that reply. Each message is sent once and tells its own octets, so that content is checked too.
+was read, unknown when the connection broke between the first octet of the content and that reply. Each message is sent once and
+tells its own octets, so that content is checked too.
 
 At each restart one account is compared with the ledger while the load stands still, at the end all of them: an unknown message
 is there or is not, and what was seen once must stay true. `postwren check` runs at the end and now and then in between.

@@ -1,5 +1,5 @@
-"""APPEND, COPY, MOVE, REPLACE and EXPUNGE on a disk that fails or forgets (D-30 to D-33): each is done as a whole or not at all, what
-was acknowledged is there, and no UID comes twice."""
+"""APPEND, COPY, MOVE, REPLACE and EXPUNGE on a disk that fails or forgets (D-30 to D-33): each is done as a whole or not at all,
+what was acknowledged is there, and no UID comes twice."""
 
 import asyncio
 import errno
