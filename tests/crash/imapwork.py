@@ -56,7 +56,7 @@ class Imap:
             self.ids[place] = box.mailbox_id
 
     def bodies(self, texts: Sequence[bytes]) -> list[NewBody]:
-        found = []
+        found: list[NewBody] = []
         for text in texts:
             writer = self.store.new_body()
             writer.write(text)

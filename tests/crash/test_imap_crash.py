@@ -46,7 +46,7 @@ def play(directory: Path, fault: Fault) -> tuple[Imap, list[StoreFailed]]:
         await imap.begin()
         await imap.work(0)
         fault.is_armed = True
-        for first in (10, 20):
+        for first in (10,):
             if not failures:
                 with suppress(MailstoreError):
                     await imap.work(first)
@@ -66,7 +66,7 @@ def play(directory: Path, fault: Fault) -> tuple[Imap, list[StoreFailed]]:
 def test_d30_d31_d32_every_fault_leaves_each_command_done_or_not_done(tmp_path: Path, kind: str, number: int) -> None:
     nth, has_fired = 0, True
     while has_fired:
-        nth += 1
+        nth += 1 + nth // 6  # each of the first, then fewer: a run has hundreds of writes
         fault = Fault(kind, nth, number)
         directory = tmp_path / str(nth)
         directory.mkdir()

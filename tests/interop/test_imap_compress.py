@@ -32,7 +32,7 @@ class DeflatedImap(imaplib.IMAP4_SSL):
 
     def begin(self) -> None:
         imaplib.Commands["COMPRESS"] = ("AUTH", "SELECTED")
-        kind, said = self._simple_command("COMPRESS", "DEFLATE")  # type: ignore[attr-defined]
+        kind, said = self._simple_command("COMPRESS", "DEFLATE")
         assert kind == "OK", said
         self.inflater = zlib.decompressobj(wbits=-15)
         self.plain = bytearray()
