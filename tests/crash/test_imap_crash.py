@@ -96,8 +96,8 @@ def test_d30_d31_d32_a_power_cut_leaves_each_command_done_or_not_done(tmp_path: 
     async def work(vfs: str, disk: Disk) -> None:
         store = EmbeddedStore(data, settings=CALM, volume=ForgetfulVolume(disk), vfs=vfs)
         imap = Imap(store)
-        await imap.begin()
         sessions.append(imap)
+        await imap.begin()
         first = 0
         while disk.events < LAST_EVENT:
             await imap.work(first)
@@ -106,7 +106,7 @@ def test_d30_d31_d32_a_power_cut_leaves_each_command_done_or_not_done(tmp_path: 
         assert found_in(store) == imap.kept
         store.close()
 
-    disk = Disk(data, set(random.Random(2).sample(range(40, LAST_EVENT), CUTS)), cut)
+    disk = Disk(data, set(random.Random(2).sample(range(80, LAST_EVENT), CUTS)), cut)
     with powercut.sqlite_files(disk) as vfs:
         asyncio.run(work(vfs, disk))
     assert len(cuts) == CUTS

@@ -448,9 +448,7 @@ class Writer:
                 self._volume.sync(self._segment.fd)
             elif is_syncing:
                 self._sync.start(self._segment.fd)
-                if any(
-                    item.bodies and item.has_expunged for item in group
-                ):  # a REPLACE: the old one goes when the new one is kept
+                if any(item.bodies and item.has_expunged for item in group):  # REPLACE: the old one goes when the new one is kept
                     is_syncing = False
                     self._wait_for_sync()
             self._execute("COMMIT")
