@@ -1,12 +1,13 @@
 """kill -9 at random moments under mixed load: nothing acknowledged is lost, nothing doubled, no UID reused.
 
-D-01 to D-06, D-20, D-50 to D-52.
+D-01 to D-06, D-20, D-30 to D-33, D-37, D-50 to D-52.
 
     python -m tests.crash.kill9 [--kills 300] [--seed N] [--keep]
 
-Threads of this process deliver by SMTP and LMTP and take mail by POP3 (RETR, DELE, QUIT; some leave without QUIT). What they know
-is in a ledger that outlives the server: acknowledged when the final reply was read, unknown when the connection broke between
-the first octet of the content and that reply. Each message is sent once and tells its own octets, so that content is checked too.
+Threads of this process deliver by SMTP and LMTP, take mail by POP3 (RETR, DELE, QUIT; some leave without QUIT), and work by IMAP
+in accounts of their own (`imapload`). What they know is in a ledger that outlives the server: acknowledged when the final reply
+was read, unknown when the connection broke between the first octet of the content and that reply. Each message is sent once and
+tells its own octets, so that content is checked too.
 
 At each restart one account is compared with the ledger while the load stands still, at the end all of them: an unknown message
 is there or is not, and what was seen once must stay true. `postwren check` runs at the end and now and then in between.
@@ -27,12 +28,14 @@ from pathlib import Path
 from bench.lab.mail import Pop3, Refused, Sender, parts_of_trace
 from bench.lab.postwren import Postwren
 from bench.lab.process import Unavailable
+from tests.crash.imapload import Imap, ImapDevice
 
 __all__ = ["Report", "crash"]
 
 ACCOUNTS = [f"crash{number}@example.org" for number in range(6)]
 SENDERS = 2  # of each protocol
 DEVICES = 2
+IMAP_ACCOUNTS = [f"imap{number}@example.org" for number in range(2)]
 BROKEN = (OSError, EOFError, ValueError, IndexError)  # what a cut connection or a cut line looks like
 TOKEN = b"X-Token: "
 FAULTS = ("lost", "doubled", "returned", "uid", "other")
@@ -57,6 +60,7 @@ class Report:
     deleted: int = 0
     unknown: int = 0
     unknown_deletions: int = 0
+    imap_commands: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     slowest_restart: float = 0
@@ -71,7 +75,7 @@ class Report:
             f"kills {self.kills} (of these while starting: {self.killed_at_start}), {self.seconds:.0f} s, "
             f"slowest restart {self.slowest_restart:.2f} s",
             f"sent {self.sent}, acknowledged {self.acknowledged}, unknown {self.unknown}; "
-            f"deletions acknowledged {self.deleted}, unknown {self.unknown_deletions}",
+            f"deletions acknowledged {self.deleted}, unknown {self.unknown_deletions}; IMAP commands {self.imap_commands}",
             f"faults: {counted}",
             *(f"refused {count} times: {reply}" for reply, count in self.refused.items()),
             *self.faults[:20],
@@ -190,6 +194,7 @@ class Gate:
     def __init__(self, clients: int) -> None:
         self._condition = threading.Condition()
         self._is_open, self._waiting, self._clients, self.is_over = False, 0, clients, False
+        self.is_doomed = False  # the kill is on its way: a connection may break
 
     def passing(self) -> bool:
         """Wait until the server is up; False at the end of the run."""
@@ -202,7 +207,7 @@ class Gate:
 
     def open(self) -> None:
         with self._condition:
-            self._is_open = True
+            self._is_open, self.is_doomed = True, False
             self._condition.notify_all()
 
     @property
@@ -212,6 +217,11 @@ class Gate:
     def close(self) -> None:
         with self._condition:
             self._is_open = False
+            self._condition.notify_all()
+
+    def wait_until_closed(self) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._is_open or self.is_over)
 
     def all_wait(self) -> None:
         with self._condition:
@@ -291,6 +301,19 @@ def one_session(pop: Pop3, ledger: Ledger, account: str, rnd: random.Random) -> 
     ledger.deleted(account, gone)
 
 
+def work_by_imap(server: Postwren, device: ImapDevice, gate: Gate) -> None:
+    """Connection after connection, each to the server's end; what has no answer then is judged before the next one."""
+    while gate.passing():
+        try:
+            with Imap(server.imap, device.login) as imap:
+                while gate.is_open:
+                    device.session(imap)
+        except BROKEN as error:
+            if not gate.is_doomed:
+                device.fault(f"other: {device.login} has no answer, and the server is up: {error!r}")
+            gate.wait_until_closed()
+
+
 def compare(server: Postwren, ledger: Ledger, account: str) -> None:
     """One maildrop; a session that was cut may hold the lock for a moment."""
     for _ in range(100):
@@ -311,12 +334,20 @@ def crash(folder: Path, kills: int, seed: int, told: bool = False) -> Report:
     """The whole run in `folder`; the report is complete when it returns."""
     begun = time.monotonic()
     rnd = random.Random(seed)
-    ledger, gate = Ledger(), Gate(2 * SENDERS + DEVICES)
+    ledger, gate = Ledger(), Gate(2 * SENDERS + DEVICES + len(IMAP_ACCOUNTS))
     server = Postwren(folder / "data")
     server.start()
-    server.add_accounts(ACCOUNTS)
+    server.add_accounts([*ACCOUNTS, *IMAP_ACCOUNTS])
+    devices = [
+        ImapDevice(login, seed + 200 + k, ledger.new_token, text_of, token_of, ledger.fault)
+        for k, login in enumerate(IMAP_ACCOUNTS)
+    ]
+    for device in devices:
+        with Imap(server.imap, device.login) as imap:
+            imap.ask(b"CREATE Work")
     threads = [threading.Thread(target=deliver, args=(server, ledger, gate, k % 2 == 0, seed + k)) for k in range(2 * SENDERS)]
     threads += [threading.Thread(target=collect, args=(server, ledger, gate, seed + 100 + k)) for k in range(DEVICES)]
+    threads += [threading.Thread(target=work_by_imap, args=(server, device, gate)) for device in devices]
     for thread in threads:
         thread.daemon = True
         thread.start()
@@ -324,6 +355,9 @@ def crash(folder: Path, kills: int, seed: int, told: bool = False) -> Report:
         for number in range(kills):
             _one_kill(server, ledger, gate, rnd)
             compare(server, ledger, ACCOUNTS[number % len(ACCOUNTS)])
+            for device in devices:
+                with Imap(server.imap, device.login) as imap:
+                    device.compare(imap)
             if told and number % 25 == 24:
                 server.run("check")
                 print(
@@ -339,6 +373,7 @@ def crash(folder: Path, kills: int, seed: int, told: bool = False) -> Report:
     finally:
         gate.end()
         server.kill()
+    ledger.report.imap_commands = sum(device.done for device in devices)
     ledger.report.seconds = time.monotonic() - begun
     return ledger.report
 
@@ -347,6 +382,7 @@ def _one_kill(server: Postwren, ledger: Ledger, gate: Gate, rnd: random.Random) 
     """Let the load run for a moment, kill, wait until every client has noticed, start again."""
     gate.open()
     time.sleep(rnd.uniform(0.02, 0.7))
+    gate.is_doomed = True
     server.kill()
     gate.close()
     gate.all_wait()

@@ -15,3 +15,4 @@ def test_nothing_acknowledged_is_lost_through_twenty_kills(tmp_path: Path) -> No
     assert report.kills == 20
     assert report.acknowledged > 100
     assert report.deleted > 10
+    assert report.imap_commands > 100

@@ -108,6 +108,12 @@ class Conversation(Generic[C]):
         if not isinstance(event, TlsInfo):
             raise TlsRefused("the server spoke before TLS")
 
+    def start_compression(self, came: bytes) -> None:
+        """The server agreed (RFC 4978); `came` is what it sent behind its answer, compressed already."""
+        assert self._link is not None
+        self._link.start_compression(came)
+        self._link.flush()
+
     async def __aenter__(self) -> "Conversation[C]":
         return self
 

@@ -44,6 +44,7 @@ from postwren.protocols.imap.command import (
     Authenticate,
     Capability,
     Command,
+    Compress,
     Copy,
     Expunge,
     Fetch,
@@ -256,6 +257,11 @@ class ImapClient:
         if abort is not None:
             raise ServerFailed(abort.reason)
         _check(event.command, event.answer)
+
+    async def compress(self) -> None:
+        """RFC 4978: both ways are compressed from here on. Refused where the server will not."""
+        await self.run(Compress("DEFLATE"))
+        self._talk.start_compression(self._talk.core.compression_started())
 
     # -- mailboxes
 

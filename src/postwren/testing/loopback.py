@@ -54,8 +54,9 @@ class LoopbackLink:
     def start_tls(self) -> None:
         self._wants_tls = True
 
-    def start_compression(self) -> None:
+    def start_compression(self, came: bytes = b"") -> None:
         """Played: octets stay as they are."""
+        assert not came
         self.is_compressed = True
 
     def resume(self) -> None:

@@ -140,8 +140,9 @@ class Link(asyncio.Protocol):
     def start_tls(self) -> None:
         self._wants_tls = True
 
-    def start_compression(self) -> None:
+    def start_compression(self, came: bytes = b"") -> None:
         self._wants_compression = True
+        self._held, self._held_size = [came, *(self._held or ())], self._held_size + len(came)
 
     def resume(self) -> None:
         if self._is_lost:
@@ -419,8 +420,10 @@ class Link(asyncio.Protocol):
                 return
             event = NEED_DATA if self._is_hungry else core.next_event()
             if event is NEED_DATA:
-                if self._wants_compression:
-                    self._start_compression()
+                if self._wants_compression:  # what was said so far goes as it is
+                    self._wants_compression = False
+                    self._write_now()
+                    outflow.compression = Compression()
                 if (self._held is not None or self._eof is True or outflow.compression is not None) and self._feed(core):
                     continue
                 self._is_hungry = True
@@ -436,12 +439,6 @@ class Link(asyncio.Protocol):
             outputs = core.data_to_send()
             if outputs:
                 outflow.collect(outputs)
-
-    def _start_compression(self) -> None:
-        """What was said so far goes as it is. The core has nothing more of what came in the clear: it drops who sends on."""
-        self._wants_compression = False
-        self._write_now()
-        self._outflow.compression = Compression()
 
     def _feed(self, core: Core) -> bool:
         """Give the core what is held, or the end of the stream; False when there is neither."""

@@ -65,9 +65,9 @@ class LinkControl(Protocol):
         """After the handler returned: let the core judge what came in the clear behind the command, write what is pending in
         the clear, then negotiate TLS. Success calls `session.tls_started`, failure ends in `session.closed`."""
 
-    def start_compression(self) -> None:
+    def start_compression(self, came: bytes = b"") -> None:
         """After the handler returned: what was queued before goes as it is, everything behind it is compressed on both ways
-        (DEFLATE without a header, RFC 4978)."""
+        (DEFLATE without a header, RFC 4978). `came`: what the core had already and could not read, being compressed."""
 
     def resume(self) -> None:
         """End the wait of a handler that returned `SUSPENDED`."""

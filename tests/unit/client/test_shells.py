@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import ssl
+import zlib
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ from typing import Any
 import pytest
 
 from postwren.client.conversation import ConnectionEnded, Security, ServerFailed, TlsRefused
+from postwren.client.imap import ImapClient
+from postwren.client.imap import Refused as ImapRefused
 from postwren.client.pop3 import Pop3Client, Refused
 from postwren.client.smtp import Submission, submit
+from postwren.protocols.imap.command import Noop
+from postwren.protocols.imap.response import Untagged
+from postwren.protocols.imap.response.size import Exists
 from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.wire.secret import Secret
@@ -272,3 +278,53 @@ def test_a_reader_that_is_slow_holds_little_of_a_large_message(certificate: tupl
             assert most <= 16
 
     against(server, work)
+
+
+class CompressingImap:
+    """Says something compressed in the same write as its answer to COMPRESS, or refuses."""
+
+    def __init__(self, *, is_willing: bool) -> None:
+        self.is_willing = is_willing
+        self.heard = b""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        deflater, inflater = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+
+        def deflated(text: bytes) -> bytes:
+            return deflater.compress(text) + deflater.flush(zlib.Z_SYNC_FLUSH)
+
+        writer.write(b"* PREAUTH [CAPABILITY IMAP4rev1 COMPRESS=DEFLATE] hello\r\n")
+        tag, command = (await reader.readline()).split(b" ", 1)
+        assert command == b"COMPRESS DEFLATE\r\n"
+        if not self.is_willing:
+            writer.write(tag + b" NO not now\r\n")
+            tag = (await reader.readline()).split()[0]
+            writer.write(tag + b" OK NOOP done\r\n")
+            return
+        news = b"".join(b"* %d EXISTS\r\n" % n for n in range(1, 5000))
+        writer.write(tag + b" OK go\r\n" + deflated(news))
+        while not self.heard.endswith(b"NOOP\r\n"):
+            self.heard += inflater.decompress(await reader.readexactly(1))
+        writer.write(deflated(self.heard.split()[0] + b" OK NOOP done\r\n"))
+
+
+def test_imap_is_compressed_from_the_answer_on_and_nothing_behind_it_is_lost() -> None:
+    server, told = CompressingImap(is_willing=True), list[Untagged]()
+
+    async def work(port: int) -> None:
+        async with ImapClient("127.0.0.1", port, security=Security.NONE, unsolicited=told.append) as device:
+            await device.compress()
+            await device.run(Noop())
+
+    against(server, work)
+    assert told == [Exists(n) for n in range(1, 5000)]
+
+
+def test_imap_goes_on_as_it_is_where_compression_is_refused() -> None:
+    async def work(port: int) -> None:
+        async with ImapClient("127.0.0.1", port, security=Security.NONE) as device:
+            with pytest.raises(ImapRefused):
+                await device.compress()
+            await device.run(Noop())
+
+    against(CompressingImap(is_willing=False), work)

@@ -27,7 +27,7 @@ from typing import Any, Final
 import apsw
 
 from postwren.mailstore.errors import StoreFailed, StoreFull
-from postwren.mailstore.model import Change
+from postwren.mailstore.model import Change, ChangeKind
 from postwren.mailstore.port import NewBody, Unit, WriteDone
 from postwren.storage.embedded.body import MemoryBody
 from postwren.storage.embedded.index import FAULTS, PAGE, immediate, refusal_of, roll_back, value
@@ -55,6 +55,11 @@ class Item:
     def is_short(self) -> bool:
         """A delivery or an append of a short message."""
         return bool(self.bodies) and all(isinstance(body, MemoryBody) for body in self.bodies)
+
+    @property
+    def has_expunged(self) -> bool:
+        """A MOVE or a REPLACE, among others: to take back what it added would leave its message nowhere."""
+        return any(change.kind is ChangeKind.EXPUNGED for change in self.changes)
 
     @property
     def octets(self) -> int:
@@ -443,6 +448,9 @@ class Writer:
                 self._volume.sync(self._segment.fd)
             elif is_syncing:
                 self._sync.start(self._segment.fd)
+                if any(item.bodies and item.has_expunged for item in group):  # REPLACE: the old one goes when the new one is kept
+                    is_syncing = False
+                    self._wait_for_sync()
             self._execute("COMMIT")
         except FAULTS as error:
             fault = refusal_of(error)
@@ -450,15 +458,21 @@ class Writer:
             fault = StoreFailed(str(error))
         if is_syncing:  # always waited for: its outcome must not be taken for the next group's
             try:
-                self._sync.wait()
-            except OSError as error:  # a failed sync is never "full": what was written may be lost already
-                fault = StoreFailed(str(error))
+                self._wait_for_sync()
+            except StoreFailed as error:
+                fault = error
         if fault is None:
             self._segment.keep()
             return
         if isinstance(fault, StoreFull):
             self._undo(group)
         raise fault
+
+    def _wait_for_sync(self) -> None:
+        try:
+            self._sync.wait()
+        except OSError as error:  # a failed sync is never "full": what was written may be lost already
+            raise StoreFailed(str(error)) from error
 
     def _undo(self, group: list[Item]) -> None:
         """Nothing of the group happened."""
@@ -479,7 +493,7 @@ class Writer:
         try:
             roll_back(self._connection)
             with immediate(self._connection):
-                take_back(self._connection, [change for item in group for change in item.changes])
+                take_back(self._connection, [change for item in group if not item.has_expunged for change in item.changes])
         except (apsw.Error, OSError):
             roll_back(self._connection)
 
