@@ -14,6 +14,7 @@ from typing import Final
 
 import apsw
 
+from postwren.mailstore.model import ChangeKind
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.volume import Volume
 
@@ -34,6 +35,8 @@ def burn_lag(connection: apsw.Connection, boot: int) -> None:
     if marked in (None, 0, boot):
         return
     connection.execute("UPDATE account SET modseq = modseq + ?", (BURNT,))
+    skipped = "INSERT INTO change SELECT account_id, modseq, 0, ?, 0, 0, 0 FROM account"
+    connection.execute(skipped, (ChangeKind.SKIPPED,))
     mark_lag(connection, 0)
 
 
