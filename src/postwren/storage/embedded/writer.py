@@ -76,6 +76,8 @@ class Prepared:
 PREPARED_UNITS: Final = 64
 """So many are run on the loop at once; more would keep it too long."""
 SLOW: Final = 0.05
+MESSAGES: Final = 16
+"""So many messages more may take so long again: a large MULTIAPPEND is no slow disk."""
 OFF_LOOP: Final = 60.0
 """Seconds: units that keep the loop this long (pages of the index come from a slow disk) run off the loop for a while."""
 QUICK: Final = 0.001
@@ -186,7 +188,8 @@ class Writer:
             return Handed.NOT_TAKEN
         begun = monotonic()
         if self.failed is None and self._segment.is_ready and begun >= self._off_loop_until and self._prepare(group):
-            if monotonic() - begun > SLOW:
+            messages = sum(len(item.bodies) for item in group)
+            if monotonic() - begun > SLOW * (1 + messages // MESSAGES):
                 self._off_loop_until = begun + OFF_LOOP
             if self.is_quick and self.failed is None:
                 self._finish_here(group)
