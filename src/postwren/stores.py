@@ -14,5 +14,6 @@ async def open_store(
     data: Path, config: Config, on_failure: Callable[[StoreFailed], None] | None = None, *, only_reads: bool = False
 ) -> EmbeddedStore:
     """The store in the data folder, made when it is missing; who `only_reads` gets in on a full volume too."""
-    settings = Settings(reserve=config.storage.reserve)
+    lag = 0.0 if config.storage.sync_flags else Settings().lag_seconds
+    settings = Settings(reserve=config.storage.reserve, lag_seconds=lag)
     return EmbeddedStore(data, settings=settings, on_failure=on_failure, only_reads=only_reads)

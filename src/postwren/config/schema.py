@@ -75,6 +75,7 @@ class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is kept, and for how long."""
 
     reserve: Annotated[Octets, Meta(description="refuse mail (452) when less than this is free on the volume")] = 100_000_000
+    sync_flags: Annotated[bool, Meta(description="flags are on the disk before they are answered, not within 0.1 s")] = False
     recovery_days: Annotated[int, Meta(ge=0, description="deleted mail can be brought back for so long")] = 30
 
 

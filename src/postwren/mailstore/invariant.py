@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
-from postwren.mailstore.model import Account, BodyRef, Email, Entry, Mailbox
+from postwren.mailstore.model import Account, BodyRef, ChangeKind, Email, Entry, Mailbox
 from postwren.mailstore.port import Reader
 from postwren.mailstore.service.flags import DELETED, SEEN
 from postwren.terms import INBOX, AccountId, FlagSetId, MailboxId, ModSeq, Uid
@@ -204,6 +204,8 @@ class _AccountCheck:
             for change in changes:
                 if change.modseq == expected:
                     expected = ModSeq(expected + 1)
+                elif change.kind is ChangeKind.SKIPPED and change.modseq > expected:
+                    expected = ModSeq(change.modseq + 1)
                 elif change.modseq != expected - 1:
                     yield self.wrong("changes", f"modseq {change.modseq} follows {expected - 1}")
                     expected = ModSeq(change.modseq + 1)

@@ -180,6 +180,7 @@ class ChangeKind(enum.IntEnum):
     MAILBOX_CHANGED = 5  # renamed, subscribed, special use, shared otherwise
     MAILBOX_DELETED = 6
     METADATA = 7  # of a mailbox, or of the account where the mailbox is 0
+    SKIPPED = 8  # nothing, but that the ModSeqs before this one, back to the last change, are nobody's
 
 
 class Change(NamedTuple):

@@ -301,6 +301,11 @@ class Store(Protocol):
     async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
         """`write` as a coroutine. Cancelling the wait does not undo the unit."""
 
+    def perform_now(self, unit: Unit[T]) -> tuple[T] | None:
+        """Run a unit that does nothing but change flags, before this returns: its outcome is visible at once and outlives this
+        process; it outlives the machine within 100 ms. None: not now (others wait, or flags are to be synced first); then
+        nothing happened, and it is `perform`ed. What the unit raises is raised."""
+
     def new_body(self) -> BodyWriter:
         """A writer for a message on its way in."""
 

@@ -4,12 +4,13 @@ What must stay true: a message is judged (mailbox, rights, size, quota) before i
 all messages of a command are kept, or none (D-30); whatever ends the command otherwise forgets them.
 """
 
+import contextlib
 from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Final
 
-from postwren.mailstore.errors import MailstoreError, OverQuota
-from postwren.mailstore.port import BodyWriter, NewBody, Transaction
+from postwren.mailstore.errors import MailstoreError, MessageGone, OverQuota
+from postwren.mailstore.port import BodyWriter, NewBody, Transaction, Unit
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.append import Appended, NewMessage, append
 from postwren.mailstore.service.expunge import expunge
@@ -26,9 +27,9 @@ from postwren.server.imap.catenate import BadUrlFound, read_url
 from postwren.server.imap.copy import TRY_CREATE
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
+from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered, waiting
 from postwren.server.imap.store import NO_SUCH_FLAG, allowed_flags, is_unknown
-from postwren.terms import MailboxId
 
 __all__ = ["COMMANDS", "AppendUpload"]
 
@@ -81,6 +82,8 @@ class AppendUpload:
         if event.literal.size == 0 and not event.literal.is_part:
             return EMPTY
         account = session.service.store.reader.account(found.account_id)
+        if event.is_replace:  # judged with the old message gone (RFC 8508 section 3.4), when both are known
+            return None
         if account is not None and account.quota and account.used + size > account.quota:
             return refusal_of(OverQuota(account.quota, account.used))
         return None
@@ -281,18 +284,11 @@ async def _replace(session: ImapSession, tag: str, command: Replace, uid: int) -
     found, messages = await _prepare(session, tag, command.mailbox, [command.message])
     if found is None:
         return
-    now = int(session.service.now())
-    put = append(found.account_id, found.mailbox.mailbox_id, messages, now)
-    take = expunge(selected.account_id, MailboxId(selected.mailbox_id), [(uid, uid)], now, only_deleted=False)
-
-    def unit(tx: Transaction) -> Appended:
-        done = put(tx)
-        take(tx)
-        return done
-
     bodies = [message.body for message in messages]
+    put = append(found.account_id, found.mailbox.mailbox_id, messages, int(session.service.now()))
+    is_across = found.account_id != selected.account_id
     try:
-        done = await session.service.store.perform(unit, bodies)
+        done = await _exchange(session, put, _take(session, selected, uid), bodies, is_across=is_across)
     except MailstoreError:
         _discard(bodies)
         raise
@@ -300,6 +296,37 @@ async def _replace(session: ImapSession, tag: str, command: Replace, uid: int) -
         session.say(Condition(Status.OK, "replaced", _append_uid(done)))
         session.tell_news(may_expunge=False)  # RFC 8508 section 3.2: the new message is told first
         session.finish(tag, "REPLACE done")
+
+
+def _take(session: ImapSession, selected: Selected, uid: int) -> Unit[None]:
+    """Destroy the old message. MessageGone where somebody was faster: what replaced it then must not come twice."""
+    unit = expunge(selected.account_id, selected.mailbox_id, [(uid, uid)], int(session.service.now()), only_deleted=False)
+
+    def take(tx: Transaction) -> None:
+        if not tx.flag_columns(selected.account_id, selected.mailbox_id, [(uid, uid)]).uids:
+            raise MessageGone
+        unit(tx)
+
+    return take
+
+
+async def _exchange(
+    session: ImapSession, put: Unit[Appended], take: Unit[None], bodies: Sequence[NewBody], *, is_across: bool
+) -> Appended:
+    """RFC 8508 section 3.4. Within an account it is one unit, and what goes makes room for what comes. A mailbox of another
+    account is another unit's, and comes first: whatever happens in between, no message is lost."""
+    store = session.service.store
+
+    def both(tx: Transaction) -> Appended:
+        take(tx)
+        return put(tx)
+
+    if not is_across:
+        return await store.perform(both, bodies)
+    done = await store.perform(put, bodies)
+    with contextlib.suppress(MessageGone):  # it is away, as was asked
+        await store.perform(take)
+    return done
 
 
 COMMANDS: Final = {

@@ -1,7 +1,7 @@
 """Connections to the index: how they are opened, and transactions around a block.
 
-`synchronous=FULL` is never weakened: a commit that returned is on the disk. Checkpoints are the writer's business, so that they
-fall into idle moments.
+`synchronous=FULL`: a commit that returned is on the disk; only the writer's commits of flags are synced later (ADR 0012).
+Checkpoints are the writer's business, so that they fall into idle moments.
 """
 
 import errno

@@ -237,7 +237,7 @@ class EmbeddedReader(ReplicaRows):
             row = self._row(_ALIKE, account_id, mailbox_id, *uids[0])
             assert row is not None, "an aggregate has one row"
             count, lo, hi, flagset_id, other_flagset_id, modseq, other_modseq = row
-            if count > 1 and hi - lo == count - 1 and flagset_id == other_flagset_id and modseq == other_modseq:
+            if count and hi - lo == count - 1 and flagset_id == other_flagset_id and modseq == other_modseq:
                 return FlagColumns(array("I", range(lo, hi + 1)), array("I", [flagset_id]) * count, array("Q", [modseq]) * count)
         return FlagColumns(*self.pick(account_id, mailbox_id, uids, ("uid", "flagset_id", "modseq")))
 

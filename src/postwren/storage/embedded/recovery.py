@@ -18,6 +18,7 @@ import apsw
 from postwren.mailstore.model import BodyRef, Change, ChangeKind
 from postwren.storage.embedded.counters import recount
 from postwren.storage.embedded.index import immediate, rows, value
+from postwren.storage.embedded.lag import burn_lag
 from postwren.storage.embedded.record import HEADER_SIZE, Record, parse_header
 from postwren.storage.embedded.segment import OPEN, SEALED, OwnSegment, content_end, lock, segment_path
 from postwren.storage.embedded.volume import Volume
@@ -43,6 +44,7 @@ def recover(connection: apsw.Connection, volume: Volume, directory: Path, own: O
     with immediate(connection):
         # one write in any case: its sync makes durable what an ended process left in the log
         connection.execute("UPDATE counter SET value = value + 1 WHERE name = 'opened'")
+        burn_lag(connection, volume.boot())
         sql = "SELECT segment_id, synced FROM segment WHERE state = ? ORDER BY segment_id"
         segments = rows(connection, sql, OPEN)
         for segment_id, synced in segments:

@@ -19,6 +19,7 @@ class Settings:
         32 << 20
     )  # the log of the index: it has this length from the first idle moment on, and is folded in at the latest then
     idle_seconds: float = 1.0  # this long without work is an idle moment
+    lag_seconds: float = 0.05  # changes of flags are synced so long after they were answered; 0: before (ADR 0012)
     lock_seconds: float = 30.0  # how long another process may keep the index to itself
     look_seconds: float = 0.5  # how often changes by other processes are looked for, while anyone listens
     open_segments: int = 128  # segment files held open for reading

@@ -7,6 +7,7 @@ partial write is continued or reported, never taken for a whole one.
 import errno
 import fcntl
 import os
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from postwren.mailstore.errors import MailstoreError, StoreFailed, StoreFull
 __all__ = ["SyncFailed", "Volume", "refusal"]
 
 PASSING: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 MOST_BUFFERS: Final = 1000  # IOV_MAX is 1024 on Linux
 
 
@@ -90,6 +92,14 @@ class Volume:
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+
+    def boot(self) -> int:
+        """Which boot of the machine this is: what another process of the same one wrote is still to be read, synced or not.
+        Where nobody can say, each process sees a boot of its own."""
+        try:
+            return zlib.crc32(BOOT.read_bytes()) + 1
+        except OSError:
+            return int.from_bytes(os.urandom(4)) + 1
 
     def free(self, path: Path) -> int:
         """Octets that this process may still fill."""

@@ -31,6 +31,7 @@ from postwren.mailstore.model import Change, ChangeKind
 from postwren.mailstore.port import NewBody, Unit, WriteDone
 from postwren.storage.embedded.body import MemoryBody
 from postwren.storage.embedded.index import FAULTS, PAGE, immediate, refusal_of, roll_back, value
+from postwren.storage.embedded.lag import LogSync, mark_lag
 from postwren.storage.embedded.recovery import take_back
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
@@ -80,6 +81,8 @@ class Prepared:
 PREPARED_UNITS: Final = 64
 """So many are run on the loop at once; more would keep it too long."""
 SLOW: Final = 0.05
+MESSAGES: Final = 16
+"""So many messages more may take so long again: a large MULTIAPPEND is no slow disk."""
 OFF_LOOP: Final = 60.0
 """Seconds: units that keep the loop this long (pages of the index come from a slow disk) run off the loop for a while."""
 QUICK: Final = 0.001
@@ -171,6 +174,8 @@ class Writer:
         self._log_pages = 1  # so that the first idle moment comes
         self.failed: StoreFailed | None = None
         connection.set_wal_hook(self._log_grew)
+        self._log_sync = LogSync(volume, directory, settings.lag_seconds, self._log_failed)
+        self._is_lag_marked = False
         self._sync = SyncThread(volume)
         self._thread = threading.Thread(target=self._run, name="postwren-writer", daemon=True)
 
@@ -188,7 +193,8 @@ class Writer:
             return Handed.NOT_TAKEN
         begun = monotonic()
         if self.failed is None and self._segment.is_ready and begun >= self._off_loop_until and self._prepare(group):
-            if monotonic() - begun > SLOW:
+            messages = sum(len(item.bodies) for item in group)
+            if monotonic() - begun > SLOW * (1 + messages // MESSAGES):
                 self._off_loop_until = begun + OFF_LOOP
             if self.is_quick and self.failed is None:
                 self._finish_here(group)
@@ -226,6 +232,56 @@ class Writer:
         else:
             self._quick //= 2
 
+    def run_lagging(self, item: Item) -> bool:
+        """On the loop's thread, while nothing that was put is unfinished: run a unit that changes flags only, and commit it. Its
+        sync follows within `lag_seconds` (ADR 0012), or with the next group's commit. False as for `put_prepared`."""
+        if not self._settings.lag_seconds or not self._baton.acquire(blocking=False):
+            return False
+        try:
+            begun = monotonic()
+            if self.failed is not None or begun < self._off_loop_until or self._log_pages * PAGE > self._settings.wal_octets:
+                return False
+            if not self._log_pages:
+                self._queue.put([])  # the writer sleeps until there is something in the log
+            if not self._commit_lagging(item):
+                return False
+            self._idle_from = monotonic()
+            if self._idle_from - begun > SLOW:
+                self._off_loop_until = begun + OFF_LOOP
+            return True
+        finally:
+            self._baton.release()
+
+    def _commit_lagging(self, item: Item) -> bool:
+        self._connection.set_busy_timeout(0)
+        try:
+            if self._is_lag_marked:  # until then, it is synced
+                self._execute("PRAGMA synchronous = NORMAL")
+            self._begin()
+            self._run_unit(item)
+            if not self._is_lag_marked:
+                mark_lag(self._connection, self._volume.boot())
+            self._execute("COMMIT")
+        except Exception as error:  # as in `_prepare`; but a log that could not be written or synced is not tried again
+            self._undo_prepared([item])
+            item.error = None
+            if isinstance(error, FAULTS) and isinstance(refused := refusal_of(error), StoreFailed):
+                self._fail(refused)
+            return False
+        finally:
+            self._execute("PRAGMA synchronous = FULL")
+            self._connection.set_busy_timeout(int(self._settings.lock_seconds * 1000))
+        self._segment.keep()
+        if self._is_lag_marked:
+            self._log_sync.wake()
+        self._is_lag_marked = True
+        return True
+
+    def _log_failed(self, error: OSError) -> None:
+        """On the log's thread: what was answered may be lost, and nothing can be trusted any more."""
+        self.failed = self.failed or StoreFailed(str(error))
+        self._finished([])
+
     def _prepare(self, group: list[Item]) -> bool:
         self._connection.set_busy_timeout(0)  # the loop waits for no other process
         try:
@@ -251,6 +307,7 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
         self._sync.end()
+        self._log_sync.end()
 
     def _log_grew(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self._log_pages = pages

@@ -75,6 +75,20 @@ class MemoryStore:
         self.write(unit, bodies, done)
         return await outcome
 
+    def perform_now(self, unit: Unit[T]) -> tuple[T] | None:
+        """Run a unit at once, where none waits."""
+        if self._is_closed or self._queue:
+            return None
+        transaction = MemoryTransaction(self._tables, self._segments, ())
+        try:
+            result = unit(transaction)
+        except Exception:
+            transaction.roll_back()
+            raise
+        transaction.commit()
+        self._feed.publish(transaction.changed, asyncio.get_running_loop())
+        return (result,)
+
     def new_body(self) -> MemoryBodyWriter:
         """A writer for a message on its way in."""
         return MemoryBodyWriter()

@@ -56,6 +56,21 @@ class MessageContract:
         assert await change(FlagAction.REPLACE) == frozenset()
 
     @story
+    async def test_flags_changed_at_once_are_seen_at_once_or_not_changed(self, scene: Scene) -> None:
+        ann = await ann_with(scene, 2)
+        inbox = scene.mailbox(ann)
+        unit = change_flags(ann.account_id, inbox.mailbox_id, [(2, 2)], FlagAction.ADD, ["\\Flagged"])
+        waiting = asyncio.ensure_future(scene.perform(unit))
+        await asyncio.sleep(0)
+        remove = change_flags(ann.account_id, inbox.mailbox_id, [(2, 2)], FlagAction.REMOVE, ["\\Flagged"])
+        assert scene.store.perform_now(remove) is None  # the other one was first
+        await waiting
+        done = scene.store.perform_now(remove)
+        assert done is not None
+        assert scene.flags(ann)[2] == frozenset()
+        assert scene.mailbox(ann).highestmodseq == done[0].modseq
+
+    @story
     async def test_d37_each_store_has_a_modseq_of_its_own_and_no_change_has_none(self, scene: Scene) -> None:
         ann = await ann_with(scene, 3)
         inbox = scene.mailbox(ann)
