@@ -6,8 +6,7 @@ Called once a delivery, so it is made for speed: under 200 microseconds for an o
 whatever the octets.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from postwren.message.address import ImapAddress
 from postwren.message.date import parse_date
@@ -25,16 +24,14 @@ from postwren.message.usual import usual_fields
 __all__ = ["VERSION", "AddressKey", "Digest", "digest"]
 
 
-@dataclass(frozen=True, slots=True)
-class AddressKey:
+class AddressKey(NamedTuple):
     """What SORT compares of an address field: its first address (RFC 5256 section 3, RFC 5957 section 3)."""
 
     mailbox: str  # local part
     display: str  # decoded display name or, without one, local@domain
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """One message. The first three are IMAP wire octets, complete with their parentheses."""
 
     envelope: bytes

@@ -7,6 +7,8 @@ of a field the first `Limits.header_field` octets.
 """
 
 import re
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import NamedTuple
 
 from postwren.message.limits import DEFAULT_LIMITS, Limits
@@ -31,6 +33,9 @@ class Field(NamedTuple):
     end: int  # before the line end
 
 
+_new = tuple.__new__  # a third of the cost of calling the class: every field of every message comes by here
+
+
 class Header:
     """The fields of one header, in order."""
 
@@ -44,19 +49,21 @@ class Header:
         self.body_start = body_start
         self.fields: list[Field] = []
         self._first: dict[bytes, Field] = {}
-        left = limits.header_fields
-        for match in _FIELD.finditer(block):
-            if left == 0:
-                break
-            left -= 1
+        add, first = self.fields.append, self._first
+        for match in islice(_FIELD.finditer(block), limits.header_fields):
             name = match[1].lower()
             value_start, value_end = match.span(2)
-            field = Field(name, start + match.start(), start + value_start, start + value_end)
-            self.fields.append(field)
-            self._first.setdefault(name, field)
+            field = _new(Field, (name, start + match.start(), start + value_start, start + value_end))
+            add(field)
+            if name not in first:
+                first[name] = field
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._first
+
+    def names(self) -> AbstractSet[bytes]:
+        """The names of its fields, in lower case."""
+        return self._first.keys()
 
     def first(self, name: bytes) -> bytes | None:
         """The value of the first field of this name (in lower case), unfolded; None where there is none."""
@@ -93,6 +100,12 @@ def empty_line(octets: Octets, start: int, end: int) -> int | None:
 
 def find_empty_line(octets: Octets, start: int, end: int) -> tuple[int, int] | None:
     """Start and end of the first empty line that follows another line of the range."""
+    if isinstance(octets, bytes):  # many times quicker than the expression; the second search ends where the first has found
+        found = octets.find(b"\n\r\n", start, end)
+        bare = octets.find(b"\n\n", start, end if found < 0 else found + 1)
+        if bare >= 0:
+            return bare + 1, bare + 2
+        return (found + 1, found + 3) if found >= 0 else None
     match = _END.search(octets, start, end)
     return (match.start() + 1, match.end()) if match else None
 

@@ -4,6 +4,7 @@ Tolerant: values without their quotes, comments, stray semicolons. The first par
 in order and joined as octets, then read in their charset; a gap ends them. Linear but for one sort.
 """
 
+import functools
 import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -36,6 +37,7 @@ class Disposition(NamedTuple):
     parameters: tuple[Parameter, ...]
 
 
+_SHORT: Final = 64  # octets of a value that is worth remembering: one with a boundary is longer, and never comes again
 _TOKEN = rb"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]++"
 _TYPE: Final = re.compile(rb"[\s\"]*+(" + _TOKEN + rb")(?:\s*+/\s*+(" + _TOKEN + rb"))?")
 _NAME: Final = re.compile(rb"[^\s=;\"()]++")
@@ -51,6 +53,10 @@ _EXTENDED: Final = re.compile(rb"([^']*+)'[^']*+'(.*)\Z", re.DOTALL)
 
 def parse_content_type(value: bytes) -> ContentType | None:
     """None where it says no type: RFC 2045 section 5.2 takes such a part as text/plain."""
+    return _remembered_type(value) if len(value) <= _SHORT else _content_type(value)
+
+
+def _content_type(value: bytes) -> ContentType | None:
     match = _TYPE.match(value)
     if match is None:
         return None
@@ -58,6 +64,9 @@ def parse_content_type(value: bytes) -> ContentType | None:
     if subtype is None and maintype != b"text":
         return None
     return ContentType(maintype, b"plain" if subtype is None else subtype.lower(), _parameters(value, match.end()))
+
+
+_remembered_type = functools.lru_cache(maxsize=256)(_content_type)  # a few dozen values make up nearly all mail
 
 
 def parse_disposition(value: bytes) -> Disposition | None:
@@ -143,7 +152,7 @@ def _pairs(value: bytes, at: int) -> list[tuple[bytes, bytes]]:
 def _value(value: bytes, at: int) -> tuple[bytes, int]:
     quoted = _QUOTED.match(value, at)
     if quoted is not None:
-        return _PAIR.sub(rb"\1", quoted[1]), quoted.end()
+        return _PAIR.sub(rb"\1", quoted[1]) if b"\\" in quoted[1] else quoted[1], quoted.end()
     bare = _BARE.match(value, at)
     return (bare[0].strip(), bare.end()) if bare else (b"", at)
 

@@ -20,7 +20,8 @@ from postwren.message.parameter import ContentType, Parameter, find_parameter, p
 __all__ = ["Part", "parse_parts"]
 
 _ENCODING: Final = re.compile(rb"[^\x00-\x20()<>@,;:\\\"/\[\]?=\x7f-\xff]+")
-_CONTENT_FIELDS: Final = tuple(
+_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"base64", b"quoted-printable"})  # as nearly everybody writes them
+_CONTENT_FIELDS: Final = frozenset(
     b"content-" + name for name in (b"id", b"description", b"md5", b"disposition", b"language", b"location")
 )
 _NO_FIELDS: Final[dict[bytes, bytes]] = {}
@@ -66,6 +67,15 @@ def parse_parts(octets: Octets, header: Header | None = None, limits: Limits = D
             part.type = _US_ASCII
     _fill_lines(octets, scanner.parts)
     return scanner.parts
+
+
+def _encoding(value: bytes | None) -> bytes:
+    if value is None:
+        return b"7bit"
+    if value in _ENCODINGS:
+        return value
+    match = _ENCODING.search(value or b"7bit")
+    return match[0].lower() if match else b"7bit"
 
 
 def _fill_lines(octets: Octets, parts: list[Part]) -> None:
@@ -177,7 +187,6 @@ class _Scanner:
         value = header.first(b"content-type")
         default = _RFC822 if is_in_digest and value is None else _US_ASCII
         content_type = default if value is None else parse_content_type(value) or default
-        encoding = _ENCODING.search(header.first(b"content-transfer-encoding") or b"7bit")
         part = Part(
             parent=parent,
             depth=len(self._stack),
@@ -186,8 +195,8 @@ class _Scanner:
             body_start=header.body_start,
             body_end=self._end,
             type=content_type,
-            encoding=encoding[0].lower() if encoding else b"7bit",
-            fields={name: header.first(name) or b"" for name in _CONTENT_FIELDS if name in header} or _NO_FIELDS,
+            encoding=_encoding(header.first(b"content-transfer-encoding")),
+            fields={name: header.first(name) or b"" for name in header.names() & _CONTENT_FIELDS} or _NO_FIELDS,
         )
         self.parts.append(part)
         self._stack.append(_Frame(row))

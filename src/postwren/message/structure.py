@@ -19,6 +19,7 @@ from postwren.message.part import Part
 __all__ = ["EnvelopeAddresses", "format_bodies", "format_envelope", "imap_string", "read_envelope_addresses"]
 
 _CLEAN: Final = re.compile(rb"[\t !#-\[\]-~]*+")
+_NO_BACKSLASH: Final = re.compile(rb"[\t -\[\]-~]*+")
 _QUOTABLE: Final = re.compile(rb"[\t -~]*+")
 _SPECIAL: Final = re.compile(rb"([\"\\])")
 _TAGS: Final = re.compile(rb"[A-Za-z0-9*-]+")
@@ -56,7 +57,12 @@ def format_envelope(header: Header, addresses: EnvelopeAddresses | None = None, 
     """The envelope; `addresses` where they have been read already."""
     if addresses is None:
         addresses = read_envelope_addresses(header, limits)
-    lists = [_address_list(addresses[name]) for name in ADDRESS_FIELDS]
+    sender = addresses[b"from"]
+    from_list = _address_list(sender)  # nearly always Sender and Reply-To as well
+    lists = [
+        from_list if (found := addresses[name]) is sender else _address_list(found) if found else b"NIL"
+        for name in ADDRESS_FIELDS
+    ]
     return b"(%b %b %b %b %b)" % (
         imap_string(header.first(b"date")),
         imap_string(header.first(b"subject")),
@@ -69,7 +75,17 @@ def format_envelope(header: Header, addresses: EnvelopeAddresses | None = None, 
 def _address_list(addresses: list[ImapAddress]) -> bytes:
     if not addresses:
         return b"NIL"
-    return b"(%b)" % b"".join([b"(%b)" % b" ".join(map(imap_string, address)) for address in addresses])
+    return b"(%b)" % b"".join(map(_address, addresses))
+
+
+def _address(address: ImapAddress) -> bytes:
+    """The ordinary form is looked at once as a whole, others string by string."""
+    name, route, mailbox, host = address
+    if route is None and mailbox is not None and host is not None:
+        text = b'"%b" NIL "%b" "%b"' % (name, mailbox, host) if name is not None else b'NIL NIL "%b" "%b"' % (mailbox, host)
+        if text.count(b'"') == (4 if name is None else 6) and _NO_BACKSLASH.fullmatch(text):
+            return b"(%b)" % text
+    return b"(%b)" % b" ".join(map(imap_string, address))
 
 
 def format_bodies(octets: Octets, parts: list[Part], limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, bytes]:
@@ -110,6 +126,14 @@ def _basic(part: Part) -> bytes:
     """media-type SP body-fields"""
     maintype, subtype, parameters = part.type
     fields = part.fields
+    if not fields:
+        return b"%b %b %b NIL NIL %b %d" % (
+            imap_string(maintype),
+            imap_string(subtype),
+            _parameters(parameters),
+            imap_string(part.encoding),
+            part.body_end - part.body_start,
+        )
     return b"%b %b %b %b %b %b %d" % (
         imap_string(maintype),
         imap_string(subtype),

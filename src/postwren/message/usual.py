@@ -35,6 +35,9 @@ def usual_fields(octets: Octets, header: Header, limits: Limits = DEFAULT_LIMITS
     fields = [field for field in header.fields if field.name in USUAL_FIELDS]
     if sum(field.end - field.start for field in fields) > MOST:
         return None
+    if isinstance(octets, bytes):
+        last = header.end
+        return b"".join([octets[field.start : min(field.end + 1, last)] for field in fields])
     return b"".join([cut(octets, field.start, min(field.end + 1, header.end)) for field in fields])
 
 
