@@ -196,7 +196,8 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
     "storage.embedded.settings.Settings": {
-        "spool_above", "batch_units", "batch_octets", "fill_step", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds"},
+        "spool_above", "batch_units", "batch_octets", "fill_step", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds",
+        "lag_seconds"},
     "sync.settings.Settings": {
         "address", "protocol", "host", "port", "tls", "login", "kept_in", "store", "command", "mechanism", "trust", "delete"},
     "transport.limit.Caps": {"loopback_is_exempt"},

@@ -11,13 +11,14 @@ from tests.unit.embedded.disk import ann
 
 from postwren.mailstore import invariant
 from postwren.mailstore.errors import MailstoreError, StoreFailed
-from postwren.mailstore.model import AccountId, BodyRef, MailboxId
+from postwren.mailstore.model import BodyRef
 from postwren.mailstore.port import NewBody, Transaction, Unit
 from postwren.mailstore.service.append import Appended, NewMessage, append
 from postwren.mailstore.service.copymove import Transferred, copy, move
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.mailboxes import create_mailbox
 from postwren.storage.embedded import EmbeddedStore
+from postwren.terms import AccountId, MailboxId
 
 __all__ = ["Imap", "State", "found_in", "judge", "message"]
 

@@ -121,7 +121,12 @@ def take_back(connection: apsw.Connection, changes: Iterable[Change]) -> None:
     for change in changes:
         if change.kind is ChangeKind.APPENDED:
             remove_entries(connection, change.account_id, change.mailbox_id, change.uid_lo, change.uid_hi)
+    emptied = rows(connection, "SELECT DISTINCT segment FROM email WHERE refs = 0")
     connection.execute("DELETE FROM email WHERE refs = 0")
+    # a long message is a segment of its own, whose file goes with the refusal
+    sql = "DELETE FROM segment WHERE segment_id = ?1 AND state = ?2 AND NOT EXISTS (SELECT 1 FROM email WHERE segment = ?1)"
+    for (segment_id,) in emptied:
+        connection.execute(sql, (segment_id, SEALED))
 
 
 def remove_entries(connection: apsw.Connection, account_id: int, mailbox_id: int, lo: int, hi: int) -> None:

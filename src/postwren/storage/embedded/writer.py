@@ -35,6 +35,7 @@ from postwren.storage.embedded.lag import LogSync, mark_lag
 from postwren.storage.embedded.recovery import take_back
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
+from postwren.storage.embedded.syncthread import SyncThread
 from postwren.storage.embedded.transaction import EmbeddedTransaction
 from postwren.storage.embedded.volume import Volume
 
@@ -104,39 +105,6 @@ class Handed(enum.Enum):
 
 class HalfDone(Exception):
     """A unit raised after it had written."""
-
-
-class SyncThread:
-    """Runs one `fdatasync` beside the writer."""
-
-    def __init__(self, volume: Volume) -> None:
-        self._volume = volume
-        self._requests: SimpleQueue[int | None] = SimpleQueue()
-        self._outcomes: SimpleQueue[OSError | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="postwren-sync", daemon=True)
-        self._thread.start()
-
-    def start(self, fd: int) -> None:
-        self._requests.put(fd)
-
-    def wait(self) -> None:
-        """The sync is done, or its OSError is raised."""
-        error = self._outcomes.get()
-        if error is not None:
-            raise error
-
-    def end(self) -> None:
-        self._requests.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        while (fd := self._requests.get()) is not None:
-            try:
-                self._volume.sync(fd)
-            except OSError as error:
-                self._outcomes.put(error)
-            else:
-                self._outcomes.put(None)
 
 
 class Writer:
@@ -502,13 +470,15 @@ class Writer:
             is_syncing = self._segment.write()
             if is_syncing and self._is_alone:  # two short syncs, or two threads woken and one sync: it comes to the same
                 is_syncing = False
-                self._volume.sync(self._segment.fd)
+                self._sync_here()
             elif is_syncing:
                 self._sync.start(self._segment.fd)
                 if any(item.bodies and item.has_expunged for item in group):  # REPLACE: the old one goes when the new one is kept
                     is_syncing = False
                     self._wait_for_sync()
             self._execute("COMMIT")
+        except StoreFailed as error:
+            fault = error
         except FAULTS as error:
             fault = refusal_of(error)
         except Exception as error:  # the index broke, beyond a full or failing volume
@@ -529,6 +499,12 @@ class Writer:
         try:
             self._sync.wait()
         except OSError as error:  # a failed sync is never "full": what was written may be lost already
+            raise StoreFailed(str(error)) from error
+
+    def _sync_here(self) -> None:
+        try:
+            self._volume.sync(self._segment.fd)
+        except OSError as error:  # as above
             raise StoreFailed(str(error)) from error
 
     def _undo(self, group: list[Item]) -> None:
