@@ -47,7 +47,7 @@ class Device:
         settings = msgspec.structs.replace(self.settings, port=port, delete=self.delete)
         self.told.clear()
         is_well = await run(self.store, self.folder, settings, self.told.append, lambda: self.now, {"is_dry_run": is_dry_run})
-        assert [violation for violation in check(self.store.reader)] == []
+        assert list(check(self.store.reader)) == []
         return is_well
 
     @property

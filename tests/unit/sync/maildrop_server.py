@@ -12,8 +12,8 @@ T = TypeVar("T")
 
 @dataclass
 class Session:
-    """How the server is in one session. `uidls`: stable, none, missing (every other), twice, numbers, renamed (other ones than before),
-    quirky (other ones in every session), swapped (between neighbours)."""
+    """How the server is in one session. `uidls`: stable, none, missing (every other), twice, numbers, renamed (other ones than
+    before), quirky (other ones in every session), swapped (between neighbours)."""
 
     uidls: str = "stable"
     list_off: int = 0  # what LIST adds to every size
