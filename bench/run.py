@@ -1,4 +1,5 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million] [--only ROW,...] [--quick] [--peers-only]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3] [--only ROW,...] [--quick]
+    [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
 every row
@@ -17,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import corpus, durability, imap, importing, mailflow, million
+from bench import corpus, device, durability, imap, importing, mailflow, million
 from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
@@ -26,7 +27,7 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million")
+GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million", "sync-pop3")
 DEFAULT = ",".join(GROUPS)
 
 
@@ -84,6 +85,9 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
         if group == "import":
             for server in ours:
                 importing.import_rows(rows, server, folder, int(200_000 * scale))
+            return
+        if group == "sync-pop3":
+            device.pop3_rows(rows, folder, int(2000 * scale))
             return
         if group == "million":
             for server, target in zip(ours, targets, strict=True):

@@ -70,6 +70,4 @@ class Address:
 
 
 # RFC 5321 4.1.2 Dot-string, with RFC 6531's characters beyond ASCII
-_DOT_STRING: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+)*"
-)
+_DOT_STRING: Final = re.compile(r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+(?:\.[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+)*')

@@ -37,6 +37,7 @@ from postwren.protocols.pop3.client import (
 )
 from postwren.protocols.pop3.command import Auth, Capa, Command, Dele, List, Pass, Quit, Retr, Stat, Stls, Uidl, User, Utf8
 from postwren.protocols.pop3.reply import Reply, parse_numbers, parse_uidl_line
+from postwren.protocols.pop3.state import State
 from postwren.protocols.sasl import Abort, ClientCredentials, ClientExchange, choose, client_exchange
 from postwren.wire.secret import Secret
 
@@ -248,7 +249,9 @@ class Pop3Client:
             self._let_go(len(self._held))
 
     def _let_go(self, count: int = 1) -> None:
-        if self._held:
+        if self._talk.core.state is State.CLOSED:
+            self._held.clear()  # the server is gone: who waits for the answer is told
+        elif self._held:
             for _ in range(count):
                 self._talk.core.send(self._held.popleft())
             self._talk.flush()

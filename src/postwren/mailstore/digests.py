@@ -6,11 +6,13 @@ answers with another message's envelope.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from postwren.mailstore.model import Email
-from postwren.message.digest import Digest
 from postwren.terms import AccountId, EmailId
+
+if TYPE_CHECKING:
+    from postwren.message.digest import Digest  # it loads all that renders, which commands do without
 
 __all__ = ["RENDERED", "DigestRow", "Digests", "row_of"]
 
@@ -45,7 +47,7 @@ class DigestRow(NamedTuple):
     preview: str
 
 
-def row_of(email: Email, digest: Digest) -> DigestRow:
+def row_of(email: Email, digest: "Digest") -> DigestRow:
     """What is kept of a digest."""
     sender, to, cc = digest.sent_from, digest.sent_to, digest.sent_cc
     return DigestRow(

@@ -162,6 +162,7 @@ class Session:
         self._gone_here: frozenset[tuple[MailboxId, Uid]] = frozenset()
         self._queue: deque[Listed] = deque()
         self._marked: list[bytes] = []
+        self._at_stake = 0  # marked, or soon
         self._short: dict[int, bytes] = {}  # content that came shorter than listed, by number
         self._off = 0
         self._octets = 0  # in this session
@@ -299,7 +300,7 @@ class Session:
 
     def _next_window(self) -> list[Listed]:
         window: list[Listed] = []
-        if self._marked and (len(self._marked) >= QUIT_AFTER or self._octets >= QUIT_OCTETS):
+        if self._at_stake and (self._at_stake >= QUIT_AFTER or self._octets >= QUIT_OCTETS):
             return window
         room = WINDOW_OCTETS
         while self._queue and len(window) < WINDOW and (room >= self._queue[0].size or not window):
@@ -346,7 +347,7 @@ class Session:
         self._short[message.number] = body.content_id
         if not before:
             body.discard()
-            self._queue.append(message)
+            self._queue.appendleft(message)  # soon: if LIST is what is wrong, few more are to be asked for twice
             return None
         self._off += before == body.content_id
         return arrived._replace(is_doubtful=before != body.content_id)
@@ -369,11 +370,10 @@ class Session:
                     entry.arrived.body.discard()
         self._book.hold(rows)
         self._count(entering)
-        return [
-            (one.message.number, row.uidl)
-            for one, row in zip(arrived, rows, strict=True)
-            if not one.is_doubtful and self._is_due(row)
-        ]
+        pairs = zip(arrived, rows, strict=True)
+        due = [(one.message.number, row.uidl) for one, row in pairs if not one.is_doubtful and self._is_due(row)]
+        self._at_stake += len(due)
+        return due
 
     def _count(self, entering: list[Entering]) -> None:
         totals, course = self._totals, self._progress

@@ -7,7 +7,8 @@
 
 What must stay true: nothing below TLS 1.2, no renegotiation, no compression, no early data (A-07); a client always verifies
 (A-09); plaintext is never handed out before the handshake is done. Buffers stay near one record (16 kB), because OpenSSL's memory
-BIO never gives back what it once grew to.
+BIO never gives back what it once grew to. `certificate` is imported where it is used: it loads `cryptography`, which takes a
+command that speaks no TLS a tenth of its start.
 """
 
 import contextlib
@@ -18,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from postwren.transport.certificate import certificate_names, name_is_covered, server_end_point
 from postwren.transport.clienthello import ClientHello, HelloReader, NotTls
 from postwren.transport.session import TlsInfo
 
@@ -217,6 +217,8 @@ class ServerTls:
         return True
 
     def _admit(self, hello: ClientHello) -> int | TlsMaker:
+        from postwren.transport.certificate import name_is_covered
+
         if self._state_of_files() != self._seen:
             self.reload()
         credentials = self.credentials
@@ -247,6 +249,8 @@ class ServerTls:
         return info
 
     def _load(self) -> Credentials:
+        from postwren.transport.certificate import certificate_names, server_end_point
+
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         _harden(context)
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -293,6 +297,8 @@ def _harden(context: ssl.SSLContext) -> None:
 
 
 def _client_info(tls: ssl.SSLObject) -> TlsInfo:
+    from postwren.transport.certificate import server_end_point
+
     version, cipher = _version_and_cipher(tls)
     der = tls.getpeercert(binary_form=True)
     return TlsInfo(version, cipher, _bindings(tls, None if der is None else server_end_point(der)))
