@@ -22,7 +22,7 @@ from postwren.message.references import message_id, references
 from postwren.message.structure import format_envelope
 from postwren.message.subject import base_subject
 
-__all__ = ["HEADER_COLUMNS", "MOST", "Glance", "glance", "header_block", "header_columns", "values_of"]
+__all__ = ["HEADER_COLUMNS", "MOST", "Glance", "fields_of", "glance", "header_block", "header_columns"]
 
 MOST: Final = 16 << 10
 """Octets of a header that is looked at so: of so many no field is cut and none is one too many (`limits`)."""
@@ -66,9 +66,9 @@ def glance(octets: Octets, names: frozenset[bytes]) -> FirstFields:
     return Glance(values)
 
 
-def values_of(block: bytes, name: bytes) -> list[bytes]:
-    """The values of all fields of a name (of ASCII, in any case) in what `header_block` returns, unfolded."""
-    return [unfold(value) for _, value in _finder(frozenset({name.lower()}))(b"\n" + block)]
+def fields_of(block: bytes, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+    """All fields of these names (of ASCII, in lower case) in what `header_block` returns: name in upper case, value unfolded."""
+    return [(name.upper(), unfold(value)) for name, value in _finder(names)(b"\n" + block)]
 
 
 @functools.lru_cache(maxsize=64)
