@@ -21,6 +21,7 @@ from postwren.message.octets import Octets
 from postwren.message.references import message_id, references
 from postwren.message.structure import format_envelope
 from postwren.message.subject import base_subject
+from postwren.message.usual import usual_fields
 
 __all__ = ["HEADER_COLUMNS", "MOST", "Glance", "fields_of", "glance", "header_block", "header_columns"]
 
@@ -58,8 +59,10 @@ def header_block(octets: Octets) -> bytes | None:
 def glance(octets: Octets, names: frozenset[bytes]) -> FirstFields:
     """These fields (names in lower case) of a message."""
     block = header_block(octets)
-    if block is None:
-        return read_header(octets)
+    return read_header(octets) if block is None else _glance(block, names)
+
+
+def _glance(block: bytes, names: frozenset[bytes]) -> Glance:
     values: dict[bytes, bytes] = {}
     for name, value in _finder(names)(b"\n" + block):
         values.setdefault(name.lower(), value)
@@ -84,10 +87,18 @@ def _finder(names: frozenset[bytes]) -> Callable[[bytes], list[tuple[bytes, byte
 
 
 def header_columns(octets: Octets, names: tuple[str, ...]) -> tuple[Any, ...]:
-    """What the columns of these names (of `HEADER_COLUMNS`) hold in the digest of the message."""
+    """What the columns of these names (of `HEADER_COLUMNS`) hold in the digest of the message; `header` may hold more fields than
+    the usual ones, in their order among them (`usual.select_fields` finds the same)."""
     wanted, steps, places = _plan(names)
-    fields = glance(octets, wanted)
-    found = [step(fields) for step in steps]
+    block = header_block(octets)
+    if block is None:
+        header = read_header(octets)
+        found = [step(header) for step in steps]
+        found.append((usual_fields(octets, header) if "header" in names else None,))
+    else:
+        fields = _glance(block, wanted)
+        found = [step(fields) for step in steps]
+        found.append((block,))
     return tuple([found[step][place] for step, place in places])
 
 
@@ -135,11 +146,13 @@ _STEPS: Final[tuple[tuple[tuple[str, ...], bytes, _Step], ...]] = (
     ),
 )
 """Columns, the fields that they are made of, and how."""
-HEADER_COLUMNS: Final = frozenset(name for columns, _, _ in _STEPS for name in columns)
+HEADER_COLUMNS: Final = frozenset(["header", *(name for columns, _, _ in _STEPS for name in columns)])
+
 
 @functools.lru_cache(maxsize=64)
 def _plan(names: tuple[str, ...]) -> tuple[frozenset[bytes], list[_Step], list[tuple[int, int]]]:
     """Fields, steps, and for each of the columns which step's which value it is."""
     used = [step for step in _STEPS if set(step[0]) & set(names)]
-    places = [next((at, step[0].index(name)) for at, step in enumerate(used) if name in step[0]) for name in names]
+    columns = [*(columns for columns, _, _ in used), ("header",)]
+    places = [next((at, each.index(name)) for at, each in enumerate(columns) if name in each) for name in names]
     return frozenset(b" ".join([fields for _, fields, _ in used]).split()), [step for _, _, step in used], places

@@ -14,7 +14,17 @@ from typing import NamedTuple, Protocol
 from postwren.message.limits import DEFAULT_LIMITS, Limits
 from postwren.message.octets import Octets, cut
 
-__all__ = ["Field", "FirstFields", "Header", "begins_like_header", "empty_line", "find_empty_line", "parse_header", "read_header", "unfold"]
+__all__ = [
+    "Field",
+    "FirstFields",
+    "Header",
+    "begins_like_header",
+    "empty_line",
+    "find_empty_line",
+    "parse_header",
+    "read_header",
+    "unfold",
+]
 
 # Possessive quantifiers: a line without a colon is looked at once.
 _FIELD = re.compile(rb"^([!-9;-~\x80-\xff]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?", re.MULTILINE)

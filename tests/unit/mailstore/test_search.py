@@ -118,7 +118,7 @@ def index(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest
 
 
 def work_on(world: World, index: TextIndex | None, query: q.Query, way: str = "whole") -> Search:
-    """"whole" reads messages one by one, "glance" their headers, "digests" what was rendered of them."""
+    """ "whole" reads messages one by one, "glance" their headers, "digests" what was rendered of them."""
     store, owner = world.store, world.account_id
     windows = None if way == "whole" else store
     digests = store.digests if way == "digests" else None

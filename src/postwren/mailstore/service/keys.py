@@ -126,6 +126,7 @@ def read_email(
 
 # -- the columns of digests, and what keys are made of
 
+
 def _sent_there(sent: int | None, offset: int) -> int | None:
     return None if sent is None else sent + offset * 60
 
