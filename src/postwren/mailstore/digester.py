@@ -76,8 +76,8 @@ class Digester:
     async def columns(
         self, account_id: AccountId, email_ids: Sequence[int], names: tuple[str, ...]
     ) -> dict[EmailId, tuple[Any, ...]]:
-        """These columns of those of these emails that have no row. Those that are made of the header (where `header` may hold more
-        than the usual fields) are read without rendering the rest, which is left to `run`."""
+        """These columns of those of these emails that have no row. What is made of the header is read without rendering the rest,
+        which is left to `run`; `header` may hold more than the usual fields then."""
         missing: Sequence[int] = self._store.digests.missing(account_id, email_ids)
         found: dict[EmailId, tuple[Any, ...]] = {}
         if HEADER_COLUMNS.issuperset(names):

@@ -16,7 +16,7 @@ from postwren.message.address import parse_addresses
 from postwren.message.date import parse_date
 from postwren.message.digest import address_key
 from postwren.message.encodedword import decode_words
-from postwren.message.header import FirstFields, begins_like_header, empty_line, find_empty_line, read_header, unfold
+from postwren.message.header import FirstFields, begins_like_header, empty_line, read_header, unfold
 from postwren.message.octets import Octets
 from postwren.message.references import message_id, references
 from postwren.message.structure import format_envelope

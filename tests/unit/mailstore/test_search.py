@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from tests.conftest import OpenStore
 
 from postwren.mailstore import query as q
+from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Store, TextIndex
 from postwren.mailstore.service.copymove import move
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.find import Bounds, Columns, Finder, columns_of
-from postwren.mailstore.digester import Digester
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys, thread_id
 from postwren.mailstore.service.search import Search
