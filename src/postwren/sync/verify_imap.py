@@ -8,7 +8,7 @@ for each of them       SELECT and all UIDs; then windows of messages, several on
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple
@@ -94,9 +94,10 @@ class Side(NamedTuple):
     emails: dict[EmailId, tuple[int, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Comparison:
-    """One mailbox."""
+    """One mailbox. `keeps`: the flags that the server stores (None: any). `doubtful`: of the same size, but servers may read a
+    header that is none in other ways than we: the octets decide."""
 
     store: Store
     account_id: AccountId
@@ -104,6 +105,8 @@ class _Comparison:
     replica: Replica
     tally: Tally
     is_quick: bool
+    keeps: Flags | None = None
+    doubtful: list[int] = field(default_factory=list)
 
     async def run(self) -> None:
         selected, there = Selected(), array("Q")
@@ -133,10 +136,14 @@ class _Comparison:
                     self._differ(Difference.MISSING_HERE, uid)
                 case "here":
                     await self._missing_there(uid)
-        windows = (both[start : start + WINDOW] for start in range(0, len(both), WINDOW))
         storable = selected.permanent_flags
-        keeps = None if storable is None or "\\*" in storable else frozenset(flag.lower() for flag in storable)
-        answers = await self.client.run_all(_Window(self, list(window), keeps).step() for window in windows)
+        self.keeps = None if storable is None or "\\*" in storable else frozenset(flag.lower() for flag in storable)
+        await self._fetch(both, is_quick=self.is_quick)
+        await self._fetch(self.doubtful, is_quick=False)
+
+    async def _fetch(self, uids: Sequence[int], *, is_quick: bool) -> None:
+        windows = (uids[start : start + WINDOW] for start in range(0, len(uids), WINDOW))
+        answers = await self.client.run_all(_Window(self, list(window), is_quick).step() for window in windows)
         if failed := [answer for answer in answers if answer.status is not Status.OK]:
             self._differ(Difference.REFUSED, text=failed[0].text)
 
@@ -158,9 +165,9 @@ class _Comparison:
         for uid in await self.store.read(lambda reader: reader.unpaired(*where)):
             self._differ(Difference.UNPAIRED, None, uid)
 
-    async def settle(self, seen: dict[int, Seen], uids: Sequence[int], keeps: Flags | None) -> None:
+    async def settle(self, seen: dict[int, Seen], uids: Sequence[int], *, is_quick: bool) -> None:
         """A window has come: compare it."""
-        side = await self.store.read(partial(self._side, uids))
+        side = await self.store.read(partial(self._side, uids, is_quick))
         for pair in side.pairs:
             entry = side.entries.get(pair.uid)
             other = seen.get(pair.remote_uid)
@@ -169,25 +176,28 @@ class _Comparison:
             elif other is None or other.proof is None:
                 self._differ(Difference.MISSING_THERE, pair.remote_uid, pair.uid)
             else:
-                self._compare(pair, entry[1], other, side.emails.get(pair.email_id), keeps)
+                self._compare(pair, entry[1], other, side.emails.get(pair.email_id), is_quick)
 
-    def _compare(self, pair: Pair, flags: Flags, other: Seen, email: tuple[int, bytes] | None, keeps: Flags | None) -> None:
+    def _compare(self, pair: Pair, flags: Flags, other: Seen, email: tuple[int, bytes] | None, is_quick: bool) -> None:
+        is_second = self.is_quick and not is_quick
         here, there = _lower(flags), _lower(other.flags)
-        if here != there and (here if keeps is None else here & keeps) != there:
+        if not is_second and here != there and (here if self.keeps is None else here & self.keeps) != there:
             self._differ(Difference.FLAGS, pair.remote_uid, pair.uid, _said(flags, other.flags))
         if email is None:
             self._differ(Difference.MISSING_HERE, pair.remote_uid, pair.uid, "its octets are lost")
-        elif email[1] != other.proof or (other.size is not None and other.size != email[0]):
+        elif is_quick and other.size == email[0] and other.proof != email[1]:
+            self.doubtful.append(pair.remote_uid)
+        elif other.proof != email[1] or (other.size is not None and other.size != email[0]):
             self._differ(Difference.OCTETS, pair.remote_uid, pair.uid)
 
-    def _side(self, uids: Sequence[int], reader: Reader) -> Side:
+    def _side(self, uids: Sequence[int], is_quick: bool, reader: Reader) -> Side:
         where = self.account_id, self.replica.mailbox_id
         pairs = reader.pairs(*where, uidrange.of(uids))
         flagsets = FlagSets(reader, self.account_id)
         rows = reader.entries(*where, uidrange.of([pair.uid for pair in pairs]))
         entries = {int(entry.uid): (entry, flagsets[entry.flagset_id]) for entry in rows}
         emails = reader.emails_of(self.account_id, sorted({pair.email_id for pair in pairs}))
-        if self.is_quick:
+        if is_quick:
             ids = [email.email_id for email in emails]
             headers = headers_here(self.store, self.account_id, ids, reader)
             proofs = {email_id: sha256(header).digest() for email_id, header in headers.items()}
@@ -199,12 +209,11 @@ class _Comparison:
 class _Window:
     """Messages that are asked for by one command: what came of them."""
 
-    def __init__(self, comparison: _Comparison, uids: Sequence[int], keeps: Flags | None) -> None:
+    def __init__(self, comparison: _Comparison, uids: Sequence[int], is_quick: bool) -> None:
         self._comparison = comparison
-        self._is_quick = comparison.is_quick
+        self._is_quick = is_quick
         self._uids = uids
         self._wanted = set(uids)
-        self._keeps = keeps
         self._seen: dict[int, Seen] = {}
         self._octets = 0
         self._header = bytearray()
@@ -253,7 +262,7 @@ class _Window:
         return sha256(bytes(self._header).rstrip(b"\r\n")).digest() if self._is_quick else self._hash.digest()
 
     async def _done(self, _: Tagged) -> None:
-        await self._comparison.settle(self._seen, self._uids, self._keeps)
+        await self._comparison.settle(self._seen, self._uids, is_quick=self._is_quick)
         self._comparison.tally.read(len(self._seen), self._octets)
         self._seen.clear()
 
