@@ -40,6 +40,7 @@ from postwren.sync.settings import (
     save_settings,
 )
 from postwren.sync.trouble import SyncFailed
+from postwren.sync.verify import verify
 from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
@@ -205,6 +206,26 @@ def _chosen(reader: Reader, place: Place, address: str | None) -> Sequence[Setti
     if not found:
         fail("nothing is synchronised here yet; `postwren sync add ADDRESS --imap HOST` (or --pop3) begins")
     return found
+
+
+@app.command("verify")
+def verify_(
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account. [default: all]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and headers, not every octet there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout, as it goes.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Compare the copy with the server, and every message here with what it was. Ends with 1 where they differ."""
+
+    async def work(store: Store, place: Place) -> bool:
+        chosen = _chosen(store.reader, place, address)
+        with Teller(as_json=as_json) as tell:
+            outcomes = [await verify(store, place.data, settings, tell, time.time, is_quick=quick) for settings in chosen]
+        return all(outcomes)
+
+    if not with_store(data, config, _said(work)):
+        raise typer.Exit(1)
 
 
 @app.command("list")
