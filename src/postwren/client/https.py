@@ -1,6 +1,8 @@
 """A small document by HTTPS: no login, no cookies, nothing in the clear, and never from another host than was asked (A-95)."""
 
 import asyncio
+import socket
+import ssl
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -85,4 +87,8 @@ def _why(error: Exception) -> str:
             return "closed the connection"
         case ConnectionRefusedError():
             return "nothing listens there"
-    return getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
+        case socket.gaierror():
+            return "no such host"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate cannot be trusted ({error.verify_message})"
+    return str(error)

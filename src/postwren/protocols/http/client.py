@@ -5,8 +5,8 @@
     core.receive_data(data)
     core.next_event()           Responded or ServerFault, once
 
-The request is HTTP/1.0, so that a server must not answer in chunks (RFC 9112 section 6.1) and closes behind its answer. What must stay
-true: nothing is kept beyond `Limits`, and an answer that is cut short is a fault.
+The request is HTTP/1.0, so that a server must not answer in chunks (RFC 9112 section 6.1) and closes behind its answer. What
+must stay true: nothing is kept beyond `Limits`, and an answer that is cut short is a fault.
 """
 
 import re
