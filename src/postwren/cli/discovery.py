@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -29,19 +29,24 @@ async def find_server(address: str, trusted: Path | None, by_pop3: str, *, is_ag
         fail(f"{error}: name the server with --imap HOST (or --pop3 HOST)")
     found = await discover(address, ports)
     tried = list(found.tried)
-    agreed: set[str] = set()
+    agreed: set[tuple[str, str]] = set()
     for server in found.servers:
-        if server.host not in agreed and not is_agreed:
+        if (server.service, server.host) not in agreed and not is_agreed:
             _agree(server, domain, by_pop3)
-            agreed.add(server.host)
+            agreed.add((server.service, server.host))
         why = await ports.knock(server) if server.is_foreign else ""
         if not why:
             print(f"{server.by} says: {NAMES[server.service]} at {server.host}:{server.port} ({server.tls.value} TLS).")
             return server
         tried.append(f"{server.host}:{server.port} {why}")
+    return _nothing(address, tried)
+
+
+def _nothing(address: str, tried: list[str]) -> NoReturn:
     reasons = "; ".join(dict.fromkeys(tried))
     fail(
-        f"no server was found for {address} ({reasons}). Name it with --imap HOST (or --pop3 HOST); HOST:PORT where it is unusual"
+        f"no server was found for {address} ({reasons}). "
+        "Name it with --imap HOST or --pop3 HOST, or HOST:PORT where the port is unusual"
     )
 
 

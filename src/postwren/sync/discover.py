@@ -128,9 +128,9 @@ def _why(error: Exception) -> str:
 
 async def discover(address: str, ports: Ports, patience: float = PATIENCE) -> Found:
     """Never raises for what others answer. Ends as soon as there is a server for IMAP that nothing pending is preferred to."""
-    domain = address.rpartition("@")[2].lower()
-    if not is_hostname(domain):
-        return Found((), (), (f"{domain} is no name in the DNS",))
+    _, at, domain = address.lower().rpartition("@")
+    if not at or not is_hostname(domain):
+        return Found((), (), (f"{domain} is no domain that could be asked",))
     search = _Search(address, domain, ports)
     sources = [asyncio.create_task(work) for work in (search.srv(), search.autoconfig(), search.mx(), search.guess())]
     found: list[Server] = []

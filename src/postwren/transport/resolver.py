@@ -71,11 +71,11 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """The resolvers that the system names (/etc/resolv.conf)."""
+    """The resolvers that the system names (/etc/resolv.conf), or those of `stub`. Raises ResolverFailed where it names none."""
 
-    def __init__(self) -> None:
+    def __init__(self, stub: dns.asyncresolver.Resolver | None = None) -> None:
         try:
-            self._stub = dns.asyncresolver.Resolver()
+            self._stub = stub or dns.asyncresolver.Resolver()
         except dns.exception.DNSException as error:
             raise ResolverFailed(f"the system names no resolver ({error})") from None
         # RFC 6840 section 5.7: AD in a question asks for AD in the answer
