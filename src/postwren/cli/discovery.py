@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 import typer
 
 from postwren.cli.context import fail
+from postwren.client.conversation import Security
 from postwren.sync.discover import Ports, Server, discover
 from postwren.transport.resolver import ResolverFailed
 
@@ -36,7 +37,8 @@ async def find_server(address: str, trusted: Path | None, by_pop3: str, *, is_ag
             agreed.add((server.service, server.host))
         why = await ports.knock(server) if server.is_foreign else ""
         if not why:
-            print(f"{server.by} says: {NAMES[server.service]} at {server.host}:{server.port} ({server.tls.value} TLS).")
+            place = f"{NAMES[server.service]} at {server.host}:{server.port}"
+            print(f"Found by {server.by}: {place} ({'STARTTLS' if server.tls is Security.STARTTLS else 'TLS'}).")
             return server
         tried.append(f"{server.host}:{server.port} {why}")
     return _nothing(address, tried)
@@ -55,7 +57,7 @@ def _agree(server: Server, domain: str, by_pop3: str) -> None:
     place = f"{NAMES[server.service]} at {server.host}:{server.port}"
     doubts = []
     if server.is_foreign:
-        doubts.append(f"{server.by} says {place}, which does not belong to {domain}: your password would go there")
+        doubts.append(f"{place} (found by {server.by}) does not belong to {domain}: your password would go there")
     if server.service == "pop3":
         doubts.append(f"only POP3 was found ({server.host}), by which messages are taken: {by_pop3}")
     if not doubts:

@@ -228,6 +228,9 @@ class _Search:
         ]
 
     async def _document(self, host: str, target: str) -> Sequence[Advertised]:
+        if not await self._is_there(host):  # the system's own look-up, behind a connection, could not be cancelled
+            self.tried.append(f"no host {host}")
+            return ()
         try:
             advertised = parse_autoconfig(await self.ports.web.get(host, target), self.address)
         except (WebFailed, AutoconfigInvalid) as error:

@@ -12,7 +12,7 @@ from postwren.testing.resolver import ScriptedResolver
 from postwren.transport.resolver import HostAddress, Kind, Mx, Record, Srv
 
 ADDRESS = "ann@example.org"
-HERE = [HostAddress("192.0.2.1")]
+HERE: list[Record] = [HostAddress("192.0.2.1")]
 Zone = dict[tuple[str, Kind], list[Record]]
 
 
@@ -22,8 +22,9 @@ class World:
     def __init__(
         self, zone: Zone, pages: Mapping[str, bytes | None] | None = None, answering: tuple[str, ...] = (), **more: object
     ) -> None:
-        self.resolver = ScriptedResolver(zone, **more)  # type: ignore[arg-type]
         self.pages = pages or {}
+        webs: Zone = dict.fromkeys(((url.split("/")[2], "A") for url in self.pages), HERE)
+        self.resolver = ScriptedResolver({**zone, **webs}, **more)  # type: ignore[arg-type]
         self.answering = answering
         self.knocked: list[str] = []
         self.fetched: list[str] = []
@@ -123,7 +124,8 @@ def test_a_signed_answer_may_name_any_host() -> None:
 
 
 def test_a95_a_signed_answer_of_the_domain_of_the_mx_proves_nothing_of_ours() -> None:
-    zone: Zone = {("example.org", "MX"): [Mx(10, "mx.isp.example")]} | srv("imaps", 993, "in.isp.example", domain="isp.example")
+    zone = srv("imaps", 993, "in.isp.example", domain="isp.example")
+    zone["example.org", "MX"] = [Mx(10, "mx.isp.example")]
     assert World(zone, is_secure=True).discover().servers[0].is_foreign
 
 
@@ -145,6 +147,12 @@ def test_autoconfig_says_servers_and_logins() -> None:
     assert [server.port for server in found.submission] == [465]
 
 
+def test_a_web_server_that_has_no_address_is_not_looked_for() -> None:
+    world = World({})
+    assert "no host autoconfig.example.org" in world.discover().tried
+    assert world.fetched == []
+
+
 def test_autoconfig_is_found_at_the_well_known_place_too() -> None:
     assert World({}, {WELL_KNOWN: page(entry("mail.example.org"))}, ("mail.example.org:993",)).discover().servers
 
@@ -156,7 +164,8 @@ def test_autoconfig_that_names_a_foreign_host_must_be_agreed_to() -> None:
 
 
 def test_the_dns_goes_before_autoconfig_and_that_before_usual_names() -> None:
-    zone = srv("imaps", 993, "srv.example.org") | {("imap.example.org", "A"): HERE}
+    zone = srv("imaps", 993, "srv.example.org")
+    zone["imap.example.org", "A"] = HERE
     pages = {AUTOCONFIG: page(entry("auto.example.org"))}
     answering = ("srv.example.org:993", "auto.example.org:993", "imap.example.org:993")
     for left in (answering, answering[1:], answering[2:]):
@@ -198,7 +207,8 @@ def test_the_mx_of_a_small_house_serves_mailboxes_too() -> None:
 
 
 def test_rfc_2782_what_the_domain_says_that_it_has_not_is_not_guessed() -> None:
-    zone = srv("imaps", 0, "") | srv("imap", 0, "") | {("mail.example.org", "A"): HERE}
+    zone = srv("imaps", 0, "") | srv("imap", 0, "")
+    zone["mail.example.org", "A"] = HERE
     world = World(zone, answering=("mail.example.org:993", "mail.example.org:143", "mail.example.org:995"))
     assert [server.service for server in world.discover().servers] == ["pop3"]
 
