@@ -1,4 +1,5 @@
-"""Where the servers of an address are (RFC 6186, RFC 8314 section 5.1), asked of a scripted world, also a hostile one (A-95)."""
+"""Where the servers of an address are (RFC 6186, RFC 2782, RFC 8314 section 5.1), asked of scripted worlds, also hostile ones
+(A-95)."""
 
 import asyncio
 from collections.abc import Mapping
