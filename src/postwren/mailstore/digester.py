@@ -143,7 +143,7 @@ class Digester:
                 await self._idle_moment()
                 started = self._now()
                 busy = await self._slice()
-                # the more others had the processor meanwhile the longer, half of the time at most: in an idle process next to nothing
+                # as long as others had the processor meanwhile, half of the time at most: in an idle process next to nothing
                 others = max(self._now() - started - busy, 0.0)
                 await asyncio.sleep(self._limits.pause_seconds + min(others, busy))
         finally:
@@ -164,8 +164,10 @@ class Digester:
         self._has_work.set()
 
     async def _idle_moment(self) -> None:
-        while (left := self._last_commit + self._limits.idle_seconds - self._now()) > 0:
+        left = self._last_commit + self._limits.idle_seconds - self._now()
+        while left > 0:
             await asyncio.sleep(left)
+            left = self._last_commit + self._limits.idle_seconds - self._now()
 
     async def _slice(self) -> float:
         """Some messages of the account that waits longest; returns the seconds of the processor that it took."""

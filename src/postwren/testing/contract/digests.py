@@ -128,8 +128,8 @@ class DigestContract:
         clock = iter(range(0, 1 << 40, 1000))  # ages after the last commit, whenever one looks
         limits = Limits(slice_messages=2, idle_seconds=900.0, pause_seconds=0, breath_seconds=0)
         task = asyncio.ensure_future(Digester(scene.store, lambda: float(next(clock)), limits).run())
-        async with asyncio.timeout(10):
-            await until_quiet(scene, ann, task)
+        await until_quiet(scene, ann, task)
+        assert scene.store.digests.missing(ann.account_id, range(1, 10)) == []
 
     @story
     async def test_rows_of_emails_that_are_gone_go(self, scene: Scene) -> None:
