@@ -1,7 +1,8 @@
 """An account on a server of any kind, changed and read by a plain client of its own: what `Side` of sync_world is for a store."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.property.sync_world import Content, Side
 from postwren.client.conversation import Security
 from postwren.client.imap import ImapClient, Refused
 from postwren.mailstore.service.flags import FlagAction
+from postwren.protocols.imap.client import LiteralBegan
 from postwren.protocols.imap.command import Create, Delete, Rename
 from postwren.protocols.imap.command.fetch import Item, Section
 from postwren.protocols.imap.command.store import StoreAction
@@ -84,9 +86,9 @@ class There:
                 continue
             rows: Counter[tuple[bytes, frozenset[str], int]] = Counter()
             await self._client.select(entry.mailbox, is_examine=True)
-            large: dict[int, list[bytes]] = {}
+            large: dict[int, list[bytes]] = defaultdict(list)
             items = (Item.UID, Item.FLAGS, Item.INTERNALDATE, Section(is_peek=True))
-            told = await self._client.fetch(ALL, items, lambda began: large.setdefault(began.uid or 0, []).append)
+            told = await self._client.fetch(ALL, items, partial(_sink, large))
             for message in told:
                 octets = message.sections[0].octets
                 whole = octets if isinstance(octets, bytes) else b"".join(large[message.uid or 0])
@@ -94,6 +96,10 @@ class There:
                 rows[whole, flags, message.internaldate or 0] += 1
             found[local_name(entry.mailbox, entry.delimiter)] = rows
         return found
+
+
+def _sink(large: dict[int, list[bytes]], began: LiteralBegan) -> Callable[[bytes], object]:
+    return large[began.uid or 0].append
 
 
 class World:

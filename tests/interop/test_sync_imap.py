@@ -212,9 +212,18 @@ def test_large_messages_go_both_ways(peer: Peer, tmp_path: Path) -> None:
     in_world(peer, tmp_path, story)
 
 
+def is_kept(kind: str, message: bytes) -> bool:
+    """Dovecot writes 0x80 for NUL and mends a bare CR; Cyrus mends CR, and writes X for eight bits in a header: what they
+    altered before we came is theirs. Ours keeps every octet."""
+    if kind == "ours":
+        return True
+    is_plain = b"\0" not in message and b"\r" not in message.replace(b"\r\n", b"")
+    return is_plain and (kind == "dovecot" or message.partition(b"\r\n\r\n")[0].isascii())
+
+
 @pytest.mark.parametrize("way", ["pull", "push"])
 def test_odd_messages_stay_as_they_are_octet_for_octet(peer: Peer, tmp_path: Path, way: str, corpus: Corpus) -> None:
-    """Dovecot and ours refuse NUL; Cyrus also what has no header or a bad one: what they take comes back, what they refuse stays."""
+    """Twenty-six of ours and the corpora. Who refuses some of them (Cyrus: what begins without a header) leaves them here."""
 
     async def story(world: World) -> None:
         messages = list(dict.fromkeys([*ODD, *corpus.sendable, *corpus.refused]))
@@ -227,13 +236,16 @@ def test_odd_messages_stay_as_they_are_octet_for_octet(peer: Peer, tmp_path: Pat
         outcome = await world.synchronise(device)
         there = Counter(message for message, _, _ in (await world.server.content())["INBOX"].elements())
         here = Counter(message for message, _, _ in device.content()["INBOX"].elements())
-        assert here == Counter(taken)  # not an octet of them was changed
+        kept = Counter(message for message in taken if is_kept(peer.kind, message))
         if way == "pull":
-            assert there == here
             assert outcome.is_complete
+            assert here == there
+            assert len(kept - here) <= (1 if peer.kind == "cyrus" else 0)  # it gives a header to a message of one empty line
         else:
-            assert there <= here
-        least = 0.98 if peer.kind != "cyrus" else 0.5
-        assert there.total() >= least * len(messages), (there.total(), len(messages))
+            assert here == Counter(messages)
+            altered = there - here
+            assert altered.total() <= len(messages) - kept.total()
+        least = 0.9 if peer.kind == "cyrus" else 0.98
+        assert (there & kept).total() >= least * kept.total()
 
     in_world(peer, tmp_path, story)
