@@ -29,6 +29,7 @@ __all__ = ["imap_rows"]
 
 ROOT = Path(__file__).parent.parent
 MAILBOXES = 50
+NOW = 1_700_000_000
 PASSWORD = b"pass\n"
 
 
@@ -120,15 +121,15 @@ class _Bench:
 
     def first(self, count: int) -> None:
         login = self._server.user("u0")
-        upload(self._server, login, b"INBOX", [_letter(number, 3000) for number in range(count)])
+        upload(self._server, "u0", b"INBOX", [_letter(number, 3000) for number in range(count)])
         self._row("first", {kind: lambda kind=kind: self._device(kind, login) for kind in self._kinds}, 1, turns=LOGIN_TURNS + 8)
 
     def changes(self) -> None:
         login = self._server.user("u1")
         for number in range(MAILBOXES):
             letters = [_letter(1000 * number + place, 1000) for place in range(20)]
-            upload(self._server, login, b"box%d" % number, letters)
-        upload(self._server, login, b"INBOX", [_letter(10**6 + number, 20_000) for number in range(60)])
+            upload(self._server, "u1", b"box%d" % number, letters)
+        upload(self._server, "u1", b"INBOX", [_letter(10**6 + number, 20_000) for number in range(60)])
         devices = {}
         for kind in self._kinds:
             devices[kind] = self._device(kind, login)
@@ -141,8 +142,8 @@ class _Bench:
         self._row("move", {OURS: lambda: _moved(devices[OURS])}, 0, octets=5000)
 
 
-LOGIN_TURNS = 4
-"""What comes before and behind: CAPABILITY, the login's two, LOGOUT."""
+LOGIN_TURNS = 2
+"""What comes before and behind: AUTHENTICATE and LOGOUT."""
 
 
 def _count(counted: Counted, what: str) -> int:
@@ -158,11 +159,13 @@ def _letter(number: int, size: int) -> bytes:
 
 
 def _flagged(device: Device) -> Device:
+    device.synchronise()  # what the last run changed there is seen once more
     asyncio.run(_change(device, is_move=False))
     return device
 
 
 def _moved(device: Device) -> Device:
+    device.synchronise()
     asyncio.run(_change(device, is_move=True))
     return device
 
