@@ -262,7 +262,7 @@ class Server:
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
-        keys = Keys(store.read_body, store.digests)
+        keys = Keys(store.read_body, store.digests, store)
         self.snapshots = Snapshots(store, time.monotonic)
         self.digester = Digester(store, time.monotonic)
         return ImapService(

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,9 @@ ALONE: Final = [
     for case in CASES
     if not {words[0] for words in case.stage} & {"account", "tls", "far", "as"}
     and not any(words[:2] == ["not", "postwren"] or words[0] == "requires" for words in case.stage)
+    and not re.search(r"AGFubk|YW5uQ|\"ann\" \"example.org\"", repr(case.steps))
 ]
-"""These have one account."""
+"""These have one account, and name it in the open: it has another name here."""
 PLAYED: Final = ALONE[::2]
 NAMES: Final = [f"a{a}{b}@example.org" for a, b in itertools.product("bcdefghijkmnopqrstuvwxyz0123456789", repeat=2)]
 

@@ -127,11 +127,14 @@ class Side:
 
 
 class Line:
-    """A proxy that counts, and cuts after so many octets from the server."""
+    """A proxy that counts, cuts after so many octets from the server, and hides capabilities."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.budget: int | None = None
+        self.hidden: tuple[bytes, ...] = ()
+        self.is_frozen = False
+        self._writers: set[asyncio.StreamWriter] = set()
         self.turns = self.sent = self.received = 0
         self._is_sending = False
         self._server: asyncio.Server
@@ -148,6 +151,7 @@ class Line:
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writers |= {writer, there_writer}
         ways = [self._pump(reader, there_writer, True), self._pump(there_reader, writer, False)]
         for way in ways:
             task = asyncio.get_running_loop().create_task(way)
@@ -162,9 +166,13 @@ class Line:
                     self.sent += len(data)
                 else:
                     self.received += len(data)
+                    for name in self.hidden:
+                        data = data.replace(b" " + name, b" X" + name[1:])
                     if self.budget is not None:
                         data, self.budget = data[: self.budget], max(self.budget - len(data), 0)
                 self._is_sending = is_ours
+                if self.is_frozen:
+                    continue
                 writer.write(data)
                 await writer.drain()
                 if self.budget == 0:
@@ -173,6 +181,13 @@ class Line:
             pass
         finally:
             writer.close()
+
+    def drop(self) -> None:
+        """The network fails for all that are connected."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+        self.is_frozen = False
 
     def count(self) -> tuple[int, int, int]:
         """(round trips, octets sent, octets received) since the last time."""

@@ -36,7 +36,7 @@ class ImapWorld:
         octets = random.Random(7).randbytes
         policy = LoginPolicy(allow_cleartext=True)
         self.authenticator = Authenticator(store, policy, now=lambda: NOW, random=octets, sleep=no_sleep)
-        keys = Keys(store.read_body, store.digests)
+        keys = Keys(store.read_body, store.digests, store)
         self.service = ImapService(
             store=store,
             authenticator=self.authenticator,

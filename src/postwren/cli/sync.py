@@ -1,6 +1,8 @@
 """`postwren sync`: the device. A copy of an account that lives elsewhere, as an account of the same name here."""
 
+import asyncio
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ from postwren.mailstore.model import Account
 from postwren.mailstore.port import Reader, Store, Transaction
 from postwren.mailstore.replica import TakenState
 from postwren.mailstore.service.accounts import canonical_login, create_account
+from postwren.sync.alarm import Pace
 from postwren.sync.report import Failed, size
 from postwren.sync.run import identify, last_run, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
@@ -37,6 +40,7 @@ from postwren.sync.settings import (
     save_settings,
 )
 from postwren.sync.trouble import SyncFailed
+from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
 app = typer.Typer(help="Keep a copy of an account that lives on another server.", no_args_is_help=True)
@@ -143,11 +147,20 @@ def run_(
     accept_renumbering: Annotated[
         bool, typer.Option("--accept-renumbering", help="Look again at mailboxes whose UIDVALIDITY kept changing.")
     ] = False,
+    watches: Annotated[
+        bool, typer.Option("--watch", help="Stay, and synchronise at once whatever changes here or there, until SIGTERM.")
+    ] = False,
+    every: Annotated[
+        int,
+        typer.Option("--every", metavar="MINUTES", min=1, max=25, help="With --watch: how often to look at what nobody tells."),
+    ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout, as it goes.")] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Synchronise. It may be interrupted at any moment; the next run goes on from there."""
+    if watches and dry_run:
+        raise typer.BadParameter("--watch acts, and --dry-run does not: say one of them")
 
     choices = {
         "is_dry_run": dry_run,
@@ -158,11 +171,23 @@ def run_(
     async def work(store: Store, place: Place) -> bool:
         chosen = _chosen(store.reader, place, address)
         with Teller(as_json=as_json) as tell:
+            if watches:
+                stop = _stopped_by_signal()
+                await watch(store, place.data, chosen, tell, time.time, choices, stop, explain, Pace(poll=60.0 * every))
+                return True
             outcomes = [await _run(store, place, settings, tell, choices) for settings in chosen]
         return all(outcomes)
 
     if not with_store(data, config, _said(work)):
         raise typer.Exit(1)
+
+
+def _stopped_by_signal() -> asyncio.Event:
+    """Set by SIGTERM and Ctrl-C from now on."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 async def _run(store: Store, place: Place, settings: Settings, tell: Teller, choices: dict[str, bool]) -> bool:

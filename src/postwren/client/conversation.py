@@ -94,6 +94,18 @@ class Conversation(Generic[C]):
             self._link.resume()
         return event
 
+    async def next_event_before(self, stop: asyncio.Event) -> Any:
+        """What the server says next, or None once `stop` is set. Raises ConnectionEnded."""
+        if not self._events and not self._is_closed and not stop.is_set():
+            self._arrived = asyncio.get_running_loop().create_future()
+            stopper = asyncio.get_running_loop().create_task(stop.wait())
+            either: tuple[asyncio.Future[Any], ...] = (self._arrived, stopper)
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopper.cancel()
+        return None if stop.is_set() else await self.next_event()
+
     def flush(self) -> None:
         """Write what the core was told to send."""
         if self._link is not None:

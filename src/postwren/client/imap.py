@@ -173,11 +173,14 @@ class ImapClient:
         security: Security = Security.IMPLICIT,
         trusted: Path | None = None,
         unsolicited: Told | None = None,
+        overheard: Told | None = None,
     ) -> None:
+        """`overheard` is told every untagged response, whoever else hears it."""
         self._place = host, port
         self._security = security
         self._trusted = trusted
         self._unsolicited = unsolicited or _ignore
+        self._overheard = overheard
         self._talk = Conversation(ClientConnection(needs_tls=security is Security.STARTTLS))
         self._idling = asyncio.Event()
 
@@ -355,6 +358,11 @@ class ImapClient:
         finally:
             ender.cancel()
 
+    async def listen(self, stop: asyncio.Event, told: Told) -> None:
+        """Hear what the server says unasked and outside IDLE (NOTIFY, RFC 5465), until `stop` is set."""
+        while (event := await self._talk.next_event_before(stop)) is not None:
+            self._told(event, told)
+
     async def _end_idle(self, stop: asyncio.Event) -> None:
         await self._idling.wait()
         await stop.wait()
@@ -418,6 +426,8 @@ class ImapClient:
     def _told(self, event: object, told: Told) -> None:
         match event:
             case Received(response):
+                if self._overheard is not None:
+                    self._overheard(response)
                 told(response)
             case Unreadable():
                 pass

@@ -2,7 +2,8 @@
 
     digester = Digester(store, now)
     task = asyncio.create_task(digester.run())         in idle moments, in small slices
-    rows = await digester.ensure(account_id, ids)      at once, for a FETCH that found some missing
+    rows = await digester.ensure(account_id, ids)      at once, where some are missing
+    await digester.columns(account_id, ids, names)     at once, for a FETCH: of the header alone where that is enough
 
 A message that trips over something (octets that are not what was stored) has no row; who needs it reads the body and sees why.
 """
@@ -10,13 +11,15 @@ A message that trips over something (octets that are not what was stored) has no
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from postwren.mailstore.digests import DigestRow, row_of
 from postwren.mailstore.errors import BodyCorrupt, MailstoreError, MessageGone
 from postwren.mailstore.model import BodyRef, Change, ChangeKind, Email
-from postwren.mailstore.neighbours import WINDOW, read_neighbours
+from postwren.mailstore.neighbours import WINDOW, read_header_columns, read_neighbours
 from postwren.mailstore.port import Reader, Store
 from postwren.message.digest import digest
+from postwren.message.glance import HEADER_COLUMNS
 from postwren.terms import AccountId, EmailId
 
 __all__ = ["Digester", "Limits", "render"]
@@ -28,6 +31,7 @@ class Limits:
 
     slice_messages: int = 32  # rendered behind deliveries before the next look at whether somebody delivers
     batch_messages: int = 200  # rendered for a FETCH before others may read
+    batch_headers: int = 500  # of which the headers are looked at, likewise
     batch_octets: int = 4 << 20
     idle_seconds: float = 0.2  # without a commit: an idle moment
     pause_seconds: float = 0.005  # between two slices
@@ -68,6 +72,25 @@ class Digester:
         self._last_commit = now()
 
     # -- for a FETCH
+
+    async def columns(
+        self, account_id: AccountId, email_ids: Sequence[int], names: tuple[str, ...]
+    ) -> dict[EmailId, tuple[Any, ...]]:
+        """These columns of those of these emails that have no row. What is made of the header is read without rendering the rest,
+        which is left to `run`; `header` may hold more than the usual fields then."""
+        missing: Sequence[int] = self._store.digests.missing(account_id, email_ids)
+        found: dict[EmailId, tuple[Any, ...]] = {}
+        if HEADER_COLUMNS.issuperset(names):
+            for start in range(0, len(missing), self._limits.batch_headers):
+                batch = missing[start : start + self._limits.batch_headers]
+                found |= await self._store.read(
+                    lambda reader, batch=batch: read_header_columns(self._store, reader.emails_of(account_id, batch), names)  # type: ignore[misc]
+                )
+            missing = [email_id for email_id in missing if email_id not in found]
+        places = [DigestRow._fields.index(name) for name in names]
+        for email_id, row in (await self.ensure(account_id, missing)).items():
+            found[email_id] = tuple([row[place] for place in places])
+        return found
 
     async def ensure(self, account_id: AccountId, email_ids: Sequence[int]) -> dict[EmailId, DigestRow]:
         """Render those of these emails that have no row, and return their rows, also where the volume takes nothing. An email

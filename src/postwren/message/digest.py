@@ -21,7 +21,7 @@ from postwren.message.structure import format_bodies, format_envelope, read_enve
 from postwren.message.subject import base_subject
 from postwren.message.usual import usual_fields
 
-__all__ = ["VERSION", "AddressKey", "Digest", "digest"]
+__all__ = ["VERSION", "AddressKey", "Digest", "address_key", "digest"]
 
 
 class AddressKey(NamedTuple):
@@ -75,9 +75,9 @@ def digest(octets: Octets, limits: Limits = DEFAULT_LIMITS) -> Digest:
         subject=text,
         base_subject=base.text,
         is_reply=base.is_reply,
-        sent_from=_key(addresses[b"from"]),
-        sent_to=_key(addresses[b"to"]),
-        sent_cc=_key(addresses[b"cc"]),
+        sent_from=address_key(addresses[b"from"]),
+        sent_to=address_key(addresses[b"to"]),
+        sent_cc=address_key(addresses[b"cc"]),
         sent_date=date.epoch if date else None,
         sent_offset=date.offset if date else 0,
         message_id=None if own_id is None else own_id.decode("utf-8", "replace"),
@@ -88,7 +88,7 @@ def digest(octets: Octets, limits: Limits = DEFAULT_LIMITS) -> Digest:
     )
 
 
-def _key(addresses: list[ImapAddress]) -> AddressKey:
+def address_key(addresses: list[ImapAddress]) -> AddressKey:
     """The first address that is no marker of a group; for a group without members its name."""
     for address in addresses:
         if address.mailbox is not None and address.host is not None:

@@ -9,12 +9,22 @@ of a field the first `Limits.header_field` octets.
 import re
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from postwren.message.limits import DEFAULT_LIMITS, Limits
 from postwren.message.octets import Octets, cut
 
-__all__ = ["Field", "Header", "begins_like_header", "empty_line", "find_empty_line", "parse_header", "read_header", "unfold"]
+__all__ = [
+    "Field",
+    "FirstFields",
+    "Header",
+    "begins_like_header",
+    "empty_line",
+    "find_empty_line",
+    "parse_header",
+    "read_header",
+    "unfold",
+]
 
 # Possessive quantifiers: a line without a colon is looked at once.
 _FIELD = re.compile(rb"^([!-9;-~\x80-\xff]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?", re.MULTILINE)
@@ -31,6 +41,13 @@ class Field(NamedTuple):
     start: int
     value: int  # behind the colon
     end: int  # before the line end
+
+
+class FirstFields(Protocol):
+    """A header, as far as of each field the first is wanted."""
+
+    def first(self, name: bytes) -> bytes | None:
+        """The value of the first field of this name (in lower case), unfolded; None where there is none."""
 
 
 _new = tuple.__new__  # a third of the cost of calling the class: every field of every message comes by here

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from postwren.message.header import Header
+from postwren.message.header import FirstFields
 from postwren.message.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["message_id", "message_ids", "references"]
@@ -21,7 +21,7 @@ def message_ids(value: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, .
     return found
 
 
-def message_id(header: Header) -> bytes | None:
+def message_id(header: FirstFields) -> bytes | None:
     """The message's own id without brackets; where brackets are missing, the first word. None where there is none."""
     value = header.first(b"message-id")
     if not value:
@@ -32,7 +32,7 @@ def message_id(header: Header) -> bytes | None:
     return words[0] if words else None
 
 
-def references(header: Header, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, ...]:
+def references(header: FirstFields, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes, ...]:
     """RFC 5256 section 3, REFERENCES step 1: those of References or, where it has none, the first of In-Reply-To."""
     return message_ids(header.first(b"references") or b"", limits) or message_ids(header.first(b"in-reply-to") or b"", limits)[:1]
 

@@ -109,10 +109,11 @@ def _find_in_field(header: bytes, name: bytes, text: bytes) -> bool:
 def _fields(header: Header, limits: Limits) -> Iterator[bytes]:
     for field in header.fields:
         value = header.value(field)
+        # A name is ASCII (RFC 5322 section 3.6.8); one that is not is never the same as one that is, whatever it folds to.
         if b"=?" not in value and value.isascii() and field.name.isascii():
             yield b"\xff%b: %b" % (field.name.upper(), value.upper())
         else:
-            yield b"\xff%b: %b" % (fold(field.name.decode("utf-8", "replace")), fold(decode_words(value, limits)))
+            yield b"\xff%b: %b" % (fold(field.name.decode("ascii", "replace")), fold(decode_words(value, limits)))
 
 
 def _part_fields(octets: Octets, part: Part, limits: Limits) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from postwren.message.address import ImapAddress, parse_addresses
-from postwren.message.header import Header, parse_header
+from postwren.message.header import FirstFields, parse_header
 from postwren.message.limits import DEFAULT_LIMITS, Limits
 from postwren.message.octets import Octets
 from postwren.message.parameter import Parameter, parse_disposition
@@ -42,7 +42,7 @@ def imap_string(value: bytes | None) -> bytes:
     return b"{%d}\r\n%b" % (len(value), value)
 
 
-def read_envelope_addresses(header: Header, limits: Limits = DEFAULT_LIMITS) -> EnvelopeAddresses:
+def read_envelope_addresses(header: FirstFields, limits: Limits = DEFAULT_LIMITS) -> EnvelopeAddresses:
     """The address lists of an envelope by field name; Sender and Reply-To default to From."""
     found: EnvelopeAddresses = {}
     for name in ADDRESS_FIELDS:
@@ -53,7 +53,7 @@ def read_envelope_addresses(header: Header, limits: Limits = DEFAULT_LIMITS) -> 
     return found
 
 
-def format_envelope(header: Header, addresses: EnvelopeAddresses | None = None, limits: Limits = DEFAULT_LIMITS) -> bytes:
+def format_envelope(header: FirstFields, addresses: EnvelopeAddresses | None = None, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The envelope; `addresses` where they have been read already."""
     if addresses is None:
         addresses = read_envelope_addresses(header, limits)

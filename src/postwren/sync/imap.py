@@ -28,7 +28,7 @@ from postwren.sync.remote import Listed, Remote
 from postwren.sync.report import Held, Noted, Step, Tell
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq
 
-__all__ = ["Options", "Outcome", "synchronise"]
+__all__ = ["Focus", "Options", "Outcome", "synchronise"]
 
 ROUNDS: Final = 4
 MOST_EPOCHS: Final = 3
@@ -54,6 +54,14 @@ class Options:
     is_dry_run: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Where alone something is known to be different there: these mailboxes, of all that were listed last."""
+
+    remote_names: frozenset[str]
+    listed: Sequence[Listed]
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a run did. It is complete where nothing was held, refused or left for the next."""
@@ -62,11 +70,15 @@ class Outcome:
     octets: int = 0  # that came
     held: dict[str, int] = field(default_factory=dict)
     is_complete: bool = True
+    listed: Sequence[Listed] = ()  # the mailboxes there, as the last round saw them
 
 
-async def synchronise(store: Store, account_id: AccountId, remote: Remote, options: Options) -> Outcome:
-    """One run. Raises what the connection and the store raise; everything done before stays."""
-    run = _Run(store, account_id, remote, options)
+async def synchronise(
+    store: Store, account_id: AccountId, remote: Remote, options: Options, focus: Focus | None = None
+) -> Outcome:
+    """One run, over all mailboxes or first over those of the `focus` alone. Raises what the connection and the store raise;
+    everything done before stays."""
+    run = _Run(store, account_id, remote, options, focus)
     for _ in range(1 if options.is_dry_run else ROUNDS):
         if not await run.round():
             break
@@ -93,7 +105,8 @@ class _Compared:
 
 
 class _Run:
-    def __init__(self, store: Store, account_id: AccountId, remote: Remote, options: Options) -> None:
+    def __init__(self, store: Store, account_id: AccountId, remote: Remote, options: Options, focus: Focus | None) -> None:
+        self._focus = focus
         self._store = store
         self._account_id = account_id
         self._remote = remote
@@ -107,8 +120,11 @@ class _Run:
         """Look, plan, apply once; whether another is needed."""
         self.apply.again = False
         self.apply.unsettled.clear()
-        listed = await self._mailboxes(await self._remote.mailboxes())
-        compared = await self._compare({mailbox.remote_name: mailbox for mailbox in listed})
+        focus, self._focus = self._focus, None
+        listed = await self._mailboxes(await self._remote.mailboxes() if focus is None else list(focus.listed))
+        self.outcome.listed = listed
+        wanted = listed if focus is None else [_unseen(one) for one in listed if one.remote_name in focus.remote_names]
+        compared = await self._compare({mailbox.remote_name: mailbox for mailbox in wanted})
         planned = plan([one.state for one in compared], await self._copies(compared))
         names = {one.replica.mailbox_id: one.replica.name for one in compared}
         hunks = self._without_held(planned.hunks, names)
@@ -285,6 +301,11 @@ class _Run:
             for mailbox_id, pair in found
             if pair.remote_uid <= LARGEST and (mailbox_id, pair.remote_uid) not in gone
         }
+
+
+def _unseen(listed: Listed) -> Listed:
+    """What was said of it is old."""
+    return replace(listed, checkpoint=None)
 
 
 def _state(account_id: AccountId, replica: Replica, mine: here.Here, found: Look, reader: Reader) -> MailboxState:

@@ -31,6 +31,7 @@ from postwren.protocols.imap.command import (
     Store,
     Subscribe,
     UidExpunge,
+    Unselect,
 )
 from postwren.protocols.imap.command.append import AppendMessage, Octets
 from postwren.protocols.imap.command.fetch import Item, Section, SectionText
@@ -111,8 +112,7 @@ class Remote:
 
     async def mailboxes(self) -> list[Listed]:
         """All of them with how they stand: one round trip with LIST-STATUS, two without."""
-        items = [StatusItem.MESSAGES, StatusItem.UIDNEXT, StatusItem.UIDVALIDITY]
-        items += [StatusItem.HIGHESTMODSEQ] * self.abilities.condstore + [StatusItem.MAILBOXID] * self.abilities.object_id
+        items = self._items()
         entries: list[ListEntry] = []
         states: dict[str, dict[StatusItem, StatusValue]] = {}
 
@@ -123,13 +123,19 @@ class Remote:
                 case MailboxStatus(mailbox, values):
                     states[mailbox] = dict(values)
 
-        returned = ListReturn(special_use=self.abilities.special_use, status=tuple(items) if self.abilities.list_status else None)
+        returned = ListReturn(special_use=self.abilities.special_use, status=items if self.abilities.list_status else None)
         is_extended = self.abilities.list_status or self.abilities.special_use
         await self._all([*self._enable(), Step(List("", ("*",), returned=returned if is_extended else None), told)])
         entries = [entry for entry in entries if not _NO_MAILBOX & {attribute.lower() for attribute in entry.attributes}]
         missing = [entry.mailbox for entry in entries if entry.mailbox not in states]
-        await self.client.run_all([Step(Status(name, tuple(items)), told) for name in missing])  # one may refuse
+        await self.client.run_all([Step(Status(name, items), told) for name in missing])  # one may refuse
         return [_listed(entry, states.get(entry.mailbox, {})) for entry in entries]
+
+    def _items(self) -> tuple[StatusItem, ...]:
+        """What says whether a mailbox is as it was."""
+        items = [StatusItem.MESSAGES, StatusItem.UIDNEXT, StatusItem.UIDVALIDITY]
+        items += [StatusItem.HIGHESTMODSEQ] * self.abilities.condstore + [StatusItem.MAILBOXID] * self.abilities.object_id
+        return tuple(items)
 
     def _enable(self) -> list[Step]:
         """Once, in the same breath as the first command."""
@@ -155,6 +161,28 @@ class Remote:
             self._selected = None
             await self._all([Step(Select(INBOX, is_examine=True))])
         await self._all([Step(Delete(name))])
+
+    # -- waiting
+
+    async def attend(self, name: str) -> dict[StatusItem, int]:
+        """Select a mailbox read-only, so that IDLE tells of it; how it stands."""
+        await self._all(self._enable())
+        self._selected = None
+        selected = await self.client.select(name, is_examine=True)
+        state = {StatusItem.UIDVALIDITY: selected.uidvalidity, StatusItem.MESSAGES: selected.exists}
+        if selected.uidnext is not None:
+            state[StatusItem.UIDNEXT] = selected.uidnext
+        if self.abilities.condstore:
+            state[StatusItem.HIGHESTMODSEQ] = selected.highestmodseq or 0
+        return state
+
+    async def leave(self) -> None:
+        """Have no mailbox selected (RFC 3691), and say how the one that was stands: of a selected one NOTIFY tells nothing
+        (RFC 5465 section 6.1). What comes goes to the client's `unsolicited` and `overheard`."""
+        name, self._selected = self._selected, None
+        if name is not None:
+            steps = [Step(Unselect()), Step(Status(name, self._items()))]
+            await self._all(steps, needed=1)
 
     # -- from there
 

@@ -4,9 +4,23 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-__all__ = ["Began", "Ended", "Event", "Failed", "Found", "Held", "Noted", "Progress", "Step", "Tell", "as_json", "told"]
+__all__ = [
+    "Began",
+    "Ended",
+    "Event",
+    "Failed",
+    "Found",
+    "Held",
+    "Noted",
+    "Progress",
+    "Step",
+    "Tell",
+    "Watching",
+    "as_json",
+    "told",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,16 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """Both sides agree, and what changes is synchronised as it comes: told by `notify` of every mailbox, by `idle` of INBOX (the
+    others are looked at every `seconds`), or by nobody (`poll`)."""
+
+    address: str
+    how: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """It ended early; what was done so far stays, and the next run goes on from there. `text` says why and what to do."""
 
@@ -94,7 +118,7 @@ class Failed:
     text: str
 
 
-Event: TypeAlias = Began | Found | Progress | Step | Held | Noted | Ended | Failed
+Event: TypeAlias = Began | Found | Progress | Step | Held | Noted | Watching | Ended | Failed
 Tell: TypeAlias = Callable[[Event], None]
 
 
@@ -117,6 +141,8 @@ def told(event: Event) -> str:
             return f"{address}: {text}"
         case Step(address, line):
             return f"{address}: {line}"
+        case Watching(address, how, seconds):
+            return f"{address}: {_HOW[how].format(minutes=max(round(seconds / 60), 1))}"
         case Held(address, gone):
             boxes = ", ".join(f"{count:,} of {mailbox}" for mailbox, count in gone.items())
             return (
@@ -125,6 +151,13 @@ def told(event: Event) -> str:
             )
         case Ended():
             return _told_end(event)
+
+
+_HOW: Final = {
+    "notify": "watching; the server tells what changes (NOTIFY)",
+    "idle": "watching; the server tells what changes in INBOX (IDLE), the other mailboxes are looked at every {minutes} min",
+    "poll": "watching; the server tells nothing by itself, it is asked every {minutes} min",
+}
 
 
 def _told_end(end: Ended) -> str:

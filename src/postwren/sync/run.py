@@ -20,7 +20,7 @@ from postwren.sync.trouble import TROUBLE, SyncFailed, explain
 from postwren.terms import AccountId, MailboxId
 from postwren.wire.secret import Secret
 
-__all__ = ["Choices", "identify", "last_run", "run", "try_login", "under_lock"]
+__all__ = ["Choices", "account_of", "identify", "last_run", "remember", "run", "try_login", "under_lock"]
 
 Choices: TypeAlias = dict[str, Any]
 """`is_dry_run`; by IMAP also `accepts_deletions` and `accepts_renumbering`."""
@@ -94,7 +94,7 @@ async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: C
     account: Account | None = None
     try:
         with under_lock(data, settings.address):
-            account = _account(store, settings)
+            account = account_of(store, settings)
             ended = await _synchronise(store, data, account.account_id, settings, tell, clock, choices)
     except (SyncFailed, SettingsError) as error:
         outcome: Event = Failed(settings.address, str(error))
@@ -103,7 +103,7 @@ async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: C
     else:
         outcome = ended
     if account is not None and not is_dry_run:
-        await store.perform(_remember(account.account_id, outcome, int(clock())))
+        await store.perform(remember(account.account_id, outcome, int(clock())))
     tell(outcome)
     return isinstance(outcome, Ended)
 
@@ -129,8 +129,8 @@ async def _synchronise(
     return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
 
 
-def _account(store: Store, settings: Settings) -> Account:
-    """The copy, in the store that the settings mean."""
+def account_of(store: Store, settings: Settings) -> Account:
+    """The copy, in the store that the settings mean. Raises SyncFailed."""
     identity = store.reader.setting(_IDENTITY)
     if identity is None or identity.decode() != settings.store:
         raise SyncFailed(
@@ -146,7 +146,8 @@ def _account(store: Store, settings: Settings) -> Account:
     return account
 
 
-def _remember(account_id: AccountId, outcome: Event, now: int) -> Unit[None]:
+def remember(account_id: AccountId, outcome: Event, now: int) -> Unit[None]:
+    """How a run ended, for `last_run`."""
     value = json.dumps({"at": now, **as_json(outcome)}, ensure_ascii=False).encode()
 
     def unit(tx: Transaction) -> None:

@@ -11,11 +11,15 @@ from postwren.protocols.sasl import NotPreparable
 from postwren.sync.settings import Settings
 from postwren.transport.tls import TlsFault
 
-__all__ = ["TROUBLE", "SyncFailed", "explain", "wrong_login"]
+__all__ = ["TROUBLE", "LoginRefused", "SyncFailed", "explain", "wrong_login"]
 
 
 class SyncFailed(Exception):
     """The run cannot go on; the text says why, and what to do."""
+
+
+class LoginRefused(SyncFailed):
+    """The server does not let us in: to ask again soon helps nobody."""
 
 
 TROUBLE = (ServerFailed, OSError, TlsFault, NotPreparable)

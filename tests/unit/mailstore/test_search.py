@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import OpenStore
 
 from postwren.mailstore import query as q
+from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Store, TextIndex
@@ -90,6 +91,8 @@ def world() -> World:
             scene.now += DAY // 3 + number
             await scene.append(ann, octets, flags=flags)
         entries = scene.entries(ann)
+        some = [entry.email_id for entry in entries if entry.uid % 3]
+        assert len(await Digester(scene.store, lambda: 0.0).ensure(ann.account_id, some)) == len(some)
         flag_sets = [scene.reader.flagset(ann.account_id, entry.flagset_id) for entry in entries]
         return World(scene.store, ann.account_id, entries, MESSAGES, flag_sets)
 
@@ -114,15 +117,26 @@ def index(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest
         index.close()
 
 
-def work_on(world: World, index: TextIndex | None, query: q.Query) -> Search:
-    read_body, owner = world.store.read_body, world.account_id
-    return Search(owner, columns_of(world.entries), query, Keys(read_body), Texts(read_body, index, owner, query))
+def work_on(world: World, index: TextIndex | None, query: q.Query, way: str = "whole") -> Search:
+    """ "whole" reads messages one by one, "glance" their headers, "digests" what was rendered of them."""
+    store, owner = world.store, world.account_id
+    windows = None if way == "whole" else store
+    digests = store.digests if way == "digests" else None
+    keys = Keys(store.read_body, digests, windows)
+    texts = Texts(store.read_body, index, owner, query, windows, digests)
+    return Search(owner, columns_of(world.entries), query, keys, texts)
 
 
 def found(world: World, index: TextIndex | None, query: q.Query) -> list[int]:
-    work = work_on(world, index, query)
-    assert work.run(world.store.reader, lambda: False)
-    return work.rows
+    """In whatever way it is looked for."""
+    rows: dict[str, list[int]] = {}
+    for way in ("whole", "glance", "digests"):
+        work = work_on(world, index, query, way)
+        assert work.run(world.store.reader, lambda: False)
+        rows[way] = work.rows
+    assert rows["glance"] == rows["whole"]
+    assert rows["digests"] == rows["whole"]
+    return rows["whole"]
 
 
 # -- the evaluator

@@ -159,7 +159,8 @@ class _Talk:
 
 
 def stuffed(octets: bytes) -> bytes:
-    return (b"\r\n" + octets).replace(b"\r\n.", b"\r\n..")[2:]
+    """Behind every LF: to most servers a line is what ends there."""
+    return (b"\n" + octets).replace(b"\n.", b"\n..")[1:] + (b"" if not octets or octets.endswith(b"\r\n") else b"\r\n")
 
 
 async def serving(drop: Maildrop, work: Callable[[int], Awaitable[T]]) -> T:

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from bench.lab.mail import with_crlf
 from tests.conftest import OpenStore
+from tests.shared import SHARED
 from tests.unit.sync.device import Device
 from tests.unit.sync.maildrop_server import Maildrop, Session, serving
 
@@ -352,3 +354,59 @@ def test_d72_another_store_is_not_taken_for_an_emptied_one(open_store: OpenStore
         assert (device.messages(), drop.heard) == ([], [])
 
     play(open_store, tmp_path, story)
+
+
+ODD = [
+    b"",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"no header at all\r\n",
+    b"Subject: only a header\r\n",
+    b"Subject: folded\r\n\tby a tab\r\n  \r\n\r\nbody\r\n",
+    b"Subject:\r\nFrom:\r\n\r\nempty values\r\n",
+    b"From mbox@line Thu Jan  1 00:00:00 1970\r\nSubject: x\r\n\r\n>From here\r\n",
+    b"Subject: dots\r\n\r\n.\r\n..\r\n...\r\n.x\r\n",
+    b".dot: first\r\n\r\n.\r\n",
+    b"Subject: bare LF\n\nbody\nwith\n.dots\n..\r\n",
+    b"Subject: bare CR\r\n\r\na\rb\r\r\n\r.\r\n",
+    b"Subject: LF and a dot\r\n\r\nx\n.\nstill the same message\r\n",
+    b"Subject: \xc3\xa4\xff\xfe\r\n\r\n\x80\x81\r\n",
+    b"Subject: nul\r\n\r\n\0\0\r\n",
+    b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nnever closed\r\n",
+    b"Subject: " + b"x" * 70_000 + b"\r\n\r\nlong header\r\n",
+    b"\r\n".join(b"X-%d: y" % number for number in range(3000)) + b"\r\n\r\nmany fields\r\n",
+    b"Subject: spaces  \r\n\r\ntrailing   \t \r\n\t\r\n",
+    b"\xef\xbb\xbfSubject: bom\r\n\r\n\r\n",
+    b"Received: by x; Thu, 32 Foo 99999 25:61:61 +9999\r\n\r\nno such date\r\n",
+    b"Received: ;;;;\r\nReceived: by x; Mon, 1 Jan 2091 00:00:00 +0000\r\n\r\nfuture\r\n",
+    b"X-TUID: abcdefghijkl\r\n\r\nsomebody's mark\r\n",
+    b"Subject: equal\r\n\r\n" + b"=" * 80_000 + b"\r\n",
+    b"a: b\r\n" * 5 + b"\r\n" + b"\r\n" * 500,
+    b"Message-ID: <1>\r\nMessage-ID: <1>\r\n\r\ntwice\r\n",
+]
+
+
+def test_26_odd_messages_are_kept_octet_by_octet(open_each_store: OpenStore, tmp_path: Path) -> None:
+    async def story(device: Device, drop: Maildrop, port: int) -> None:
+        for octets in ODD:
+            drop.put(octets)
+        assert await device.sync(port)
+        assert device.messages() == ODD
+        assert drop.messages == {}
+
+    play(open_each_store, tmp_path, story, 0)
+
+
+def test_the_corpora_are_kept_octet_by_octet(open_store: OpenStore, tmp_path: Path) -> None:
+    root = SHARED / "corpora"
+    if not root.is_dir():
+        pytest.skip(f"{root} is absent")
+    sent = [with_crlf(path.read_bytes()) for path in sorted(root.rglob("*")) if path.is_file() and path.stat().st_size < 10**6]
+
+    async def story(device: Device, drop: Maildrop, port: int) -> None:
+        for octets in sent:
+            drop.put(octets)
+        assert await device.sync(port)
+        assert device.messages() == sent
+
+    play(open_store, tmp_path, story, 0)

@@ -1,6 +1,6 @@
 """SEARCH, SORT and THREAD of a mailbox (RFC 9051 section 6.4.4, RFC 5256): columns and a query in, UIDs out.
 
-    finder = Finder(store, Keys(store.read_body, store.digests), index)
+    finder = Finder(store, Keys(store.read_body, store.digests, store), index)
     found = await finder.search(account_id, snapshot, query)
     found = await finder.sort(account_id, snapshot, query, [(SortKey.SUBJECT, False), (SortKey.DATE, True)])
     forest, found = await finder.thread(account_id, snapshot, query, Algorithm.REFERENCES)
@@ -151,7 +151,7 @@ class Finder:
         rows = self._answers.get((account_id, query), fixed)
         if rows is not None:
             return rows, _found(fixed, rows)
-        texts = Texts(self._store.read_body, self._index, account_id, query)
+        texts = Texts(self._store.read_body, self._index, account_id, query, self._store, self._store.digests)
         work = Search(account_id, fixed, query, self._keys, texts)
 
         def in_slice(reader: Reader) -> Found | None:

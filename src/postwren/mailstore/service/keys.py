@@ -1,5 +1,5 @@
 """What messages are sorted, threaded and dated by (RFC 5256, RFC 5957), as columns: read out of the stored digests or, where
-there is none, out of the message; text is folded (RFC 5255 section 4.6).
+there is none, out of the message's header; text is folded (RFC 5255 section 4.6).
 
 A key of an email never changes, so the columns that were used last are kept.
 """
@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import BodyRef
+from postwren.mailstore.neighbours import Windows, read_header_columns
 from postwren.mailstore.port import Reader
-from postwren.message.digest import Digest, digest
 from postwren.message.fold import fold
+from postwren.message.glance import header_columns
 from postwren.terms import AccountId, EmailId
 
 __all__ = ["MOST_OCTETS", "DigestColumns", "Key", "Keys", "Linked", "ReadBody", "read_email", "thread_id"]
@@ -69,9 +70,10 @@ def thread_id(message_id: str | None, references: Sequence[str]) -> str | None:
 class Keys:
     """Columns of keys. One for a store; its methods are called inside `Store.read`, by one thread at a time."""
 
-    def __init__(self, read_body: ReadBody, digests: DigestColumns | None = None) -> None:
+    def __init__(self, read_body: ReadBody, digests: DigestColumns | None = None, windows: Windows | None = None) -> None:
         self._read_body = read_body
         self._digests = digests
+        self._windows = windows  # else messages are read one by one
         self._kept: OrderedDict[tuple[AccountId, Key], dict[int, Any]] = OrderedDict()
 
     def column(self, reader: Reader, account_id: AccountId, email_ids: Sequence[int], key: Key) -> list[Any]:
@@ -95,15 +97,18 @@ class Keys:
         rows: Sequence[tuple[Any, ...] | None] = [None] * len(email_ids)
         if self._digests is not None:
             rows = self._digests.columns(account_id, email_ids, names)
+        scanned: dict[EmailId, tuple[Any, ...]] = {}
+        if self._windows is not None and None in rows:
+            unknown = [email_id for email_id, row in zip(email_ids, rows, strict=True) if row is None]
+            scanned = read_header_columns(self._windows, reader.emails_of(account_id, unknown), names)
         return [
-            value(*(self._scan(reader, account_id, email_id, names) if row is None else row))
+            value(*(row or scanned.get(EmailId(email_id)) or self._scan(reader, account_id, email_id, names)))
             for email_id, row in zip(email_ids, rows, strict=True)
         ]
 
-    def _scan(self, reader: Reader, account_id: AccountId, email_id: int, names: Sequence[str]) -> tuple[Any, ...]:
-        octets = read_email(reader, self._read_body, account_id, EmailId(email_id))
-        found = digest(octets or b"")
-        return tuple([_FIELDS[name](found) for name in names])
+    def _scan(self, reader: Reader, account_id: AccountId, email_id: int, names: tuple[str, ...]) -> tuple[Any, ...]:
+        """One that is large, or damaged, or gone."""
+        return header_columns(read_email(reader, self._read_body, account_id, EmailId(email_id)) or b"", names)
 
 
 def read_email(
@@ -120,20 +125,6 @@ def read_email(
 
 
 # -- the columns of digests, and what keys are made of
-
-_FIELDS: Final[dict[str, Callable[[Digest], Any]]] = {
-    "sent_date": lambda found: found.sent_date,
-    "sent_offset": lambda found: found.sent_offset,
-    "base_subject": lambda found: found.base_subject,
-    "is_reply": lambda found: found.is_reply,
-    "from_mailbox": lambda found: found.sent_from.mailbox,
-    "from_display": lambda found: found.sent_from.display,
-    "to_mailbox": lambda found: found.sent_to.mailbox,
-    "to_display": lambda found: found.sent_to.display,
-    "cc_mailbox": lambda found: found.sent_cc.mailbox,
-    "message_id": lambda found: found.message_id,
-    "references": lambda found: "\n".join(found.references),
-}
 
 
 def _sent_there(sent: int | None, offset: int) -> int | None:

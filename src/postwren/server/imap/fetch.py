@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from postwren.mailstore.digests import DigestRow
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import BodyRef
 from postwren.mailstore.neighbours import WINDOW, read_neighbours
@@ -47,12 +46,13 @@ Span = tuple[int, int]
 
 @dataclass(slots=True)
 class Walk:
-    """What became of a FETCH, and rows of digests that only it knows."""
+    """What became of a FETCH, and columns of digests that only it knows, `names` of each email."""
 
     is_expunged: bool = False
     is_corrupt: bool = False
     is_unknown: bool = False
-    rendered: dict[EmailId, DigestRow] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    rendered: dict[EmailId, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def fetch(session: ImapSession, tag: str, command: Fetch) -> Later:
@@ -136,7 +136,8 @@ async def _fetch_digested(
 ) -> None:
     selected = session.selected
     assert selected is not None
-    walk = Walk(rendered=await session.service.digester.ensure(selected.account_id, missing))
+    rendered = await session.service.digester.columns(selected.account_id, missing, layout.names)
+    walk = Walk(names=layout.names, rendered=rendered)
     if session.selected is selected:
         session.stream(fetch_lines(session, selected, layout, spans, walk), lambda: _answer(session, tag, command, walk))
 
@@ -144,11 +145,12 @@ async def _fetch_digested(
 async def _fetch_many(session: ImapSession, tag: str, command: Fetch, spans: Sequence[Span], layout: Layout) -> None:
     selected = session.selected
     assert selected is not None
-    walk = Walk()
+    walk = Walk(names=layout.names)
     for start, end in spans:
         for first in range(start, end, PORTION):
             some = [(first, min(first + PORTION, end))]
-            walk.rendered = await session.service.digester.ensure(selected.account_id, _email_ids(selected, some))
+            email_ids = _email_ids(selected, some)
+            walk.rendered = await session.service.digester.columns(selected.account_id, email_ids, layout.names)
             if session.selected is not selected:
                 return
             await session.streamed(fetch_lines(session, selected, layout, some, walk))
@@ -320,7 +322,7 @@ def _digests(session: ImapSession, selected: Selected, walk: Walk) -> Any:
     def digested(email_ids: Sequence[int], names: Sequence[str]) -> list[tuple[Any, ...] | None]:
         found = session.service.store.digests.columns(selected.account_id, email_ids, names)
         if walk.rendered and None in found:
-            places = [DigestRow._fields.index(name) for name in names]
+            places = [walk.names.index(name) for name in names]
             for at, email_id in enumerate(email_ids):
                 row = walk.rendered.get(EmailId(email_id))
                 if found[at] is None and row is not None:

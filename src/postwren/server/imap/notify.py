@@ -279,7 +279,8 @@ async def _tell_new(session: ImapSession, items: tuple[FetchItem, ...], first: i
     if layout.names:
         rows = range(*selected.snapshot.span(first, selected.view.largest_uid))
         email_ids = [EmailId(selected.snapshot.email_ids[row]) for row in rows]
-        walk.rendered = await session.service.digester.ensure(selected.account_id, email_ids)
+        walk.names = layout.names
+        walk.rendered = await session.service.digester.columns(selected.account_id, email_ids, layout.names)
     if session.selected is selected and not session.is_closed:
         session.core.send(Rendered(fetch_lines(session, selected, layout, spans, walk)))
         session.link.flush()

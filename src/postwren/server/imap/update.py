@@ -53,7 +53,7 @@ class Sorter:
 
     def __init__(self, store: Store, order: Order) -> None:
         self._reader = store.reader
-        self._keys = Keys(store.read_body, store.digests)
+        self._keys = Keys(store.read_body, store.digests, store)
         self._order = order
         self.reads_messages = bool(keys_for(order))
 
