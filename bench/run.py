@@ -1,5 +1,5 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3] [--only ROW,...] [--quick]
-    [--peers-only]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3,sync-imap]
+    [--only ROW,...] [--quick] [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
 every row
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import corpus, device, durability, imap, importing, mailflow, million
+from bench import corpus, device, device_imap, durability, imap, importing, mailflow, million
 from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
@@ -27,7 +27,7 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million", "sync-pop3")
+GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million", "sync-pop3", "sync-imap")
 DEFAULT = ",".join(GROUPS)
 
 
@@ -88,6 +88,10 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
             return
         if group == "sync-pop3":
             device.pop3_rows(rows, folder, int(2000 * scale))
+            return
+        if group == "sync-imap":
+            for target in [*stack.enter_context(_peers(folder, group, ["mdbox"])), *targets]:
+                device_imap.imap_rows(rows, folder / f"devices-{target.name.split()[0].lower()}", target, scale)
             return
         if group == "million":
             for server, target in zip(ours, targets, strict=True):

@@ -3,7 +3,7 @@
 # Does nothing when all are there; needs root otherwise (without root the tests that miss a program are skipped and say so).
 set -eu
 # swaks speaks TLS by libnet-ssleay-perl
-packages="curl dovecot-imapd dovecot-lmtpd dovecot-pop3d fetchmail getmail6 isync libnet-ssleay-perl mpop msmtp openssl postfix sasl2-bin strace swaks"
+packages="curl dovecot-imapd dovecot-lmtpd dovecot-pop3d fetchmail getmail6 isync libnet-ssleay-perl mpop msmtp offlineimap3 openssl postfix sasl2-bin strace swaks"
 missing=
 command -v apt-get >/dev/null || { echo "no apt-get: tests that miss a program are skipped" >&2; exit 0; }
 for package in $packages; do

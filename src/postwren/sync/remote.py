@@ -212,18 +212,11 @@ class Remote:
     async def pull(self, name: str, windows: Iterable[Sequence[int]], new_body: Callable[[], BodyWriter], landed: Landed) -> None:
         """Messages, window by window in one breath; `landed` gets those of a window once they are whole, and of a window that is
         cut those that are."""
-        pending: dict[int, _Window] = {}
-
-        def steps() -> Iterator[Step]:
-            for number, uids in enumerate(windows):
-                pending[number] = window = _Window(uids, new_body, landed, partial(pending.pop, number))
-                yield window.step()
-
+        pulling = _Pulling(new_body, landed)
         try:
-            await self._in(name, steps())
+            await self._in(name, map(pulling.step, windows))
         finally:
-            for window in list(pending.values()):
-                await window.end()
+            await pulling.end()
 
     async def pull_piece(self, name: str, uid: int, offset: int, write: Callable[[bytes], object]) -> int:
         """Up to 1 MB of a message from an octet on; how many came (0: it ends there)."""
@@ -306,23 +299,23 @@ class Remote:
         return answers
 
 
-class _Window:
-    """Messages that are fetched by one command and kept together."""
+class _Pulling:
+    """Windows that are fetched, each by one command and kept together. Dovecot answers several commands at once: a message
+    belongs to the window that asked for it, whichever command waits for its answer."""
 
-    def __init__(
-        self, uids: Sequence[int], new_body: Callable[[], BodyWriter], landed: Landed, ended: Callable[[], object]
-    ) -> None:
-        self._uids = uids
-        self._wanted = set(uids)
+    def __init__(self, new_body: Callable[[], BodyWriter], landed: Landed) -> None:
         self._new_body = new_body
         self._landed = landed
-        self._ended = ended
+        self._wanted: dict[int, list[Pulled]] = {}  # by UID, its window's
+        self._windows: dict[int, list[Pulled]] = {}  # what came of those that are not ended
         self._writer: BodyWriter | None = None
-        self._pulled: list[Pulled] = []
 
-    def step(self) -> Step:
+    def step(self, uids: Sequence[int]) -> Step:
+        window: list[Pulled] = []
+        self._windows[id(window)] = window
+        self._wanted.update(dict.fromkeys(uids, window))
         items = (Item.UID, Item.FLAGS, Item.INTERNALDATE, WHOLE)
-        return Step(Fetch(True, _ranges(self._uids), items), self._told, self._sink, done=self._done)
+        return Step(Fetch(True, _ranges(uids), items), self._told, self._sink, done=partial(self._done, window))
 
     def _sink(self, _: LiteralBegan) -> Callable[[bytes], object]:
         self._drop()
@@ -330,7 +323,10 @@ class _Window:
         return self._writer.write
 
     def _told(self, response: Untagged) -> None:
-        if not isinstance(response, Fetched) or response.uid not in self._wanted or not response.sections:
+        if not isinstance(response, Fetched) or response.uid is None or not response.sections:
+            return self._drop()
+        window = self._wanted.get(response.uid)
+        if window is None:
             return self._drop()
         octets = response.sections[0].octets
         writer, self._writer = self._writer, None
@@ -339,9 +335,9 @@ class _Window:
             writer.write(octets)
         if writer is None:  # NIL: the server has no octets for it now
             return None
-        self._wanted.discard(response.uid)  # one that is said twice is taken once
+        del self._wanted[response.uid]  # one that is said twice is taken once
         flags = frozenset(flag for flag in response.flags or () if flag.lower() != "\\recent")
-        self._pulled.append(Pulled(response.uid, flags, response.internaldate or 0, writer.finish()))
+        window.append(Pulled(response.uid, flags, response.internaldate or 0, writer.finish()))
         return None
 
     def _drop(self) -> None:
@@ -349,16 +345,18 @@ class _Window:
             self._writer.discard()
             self._writer = None
 
-    async def _done(self, _: Tagged) -> None:
-        await self.end()
+    async def _done(self, window: list[Pulled], _: Tagged) -> None:
+        self._drop()
+        del self._windows[id(window)]
+        if window:
+            await self._landed(window)
 
     async def end(self) -> None:
-        """What is whole is kept, however the command ended."""
-        self._ended()
+        """What is whole is kept, however the commands ended."""
         self._drop()
-        pulled, self._pulled = self._pulled, []
-        if pulled:
-            await self._landed(pulled)
+        for window in self._windows.values():
+            if window:
+                await self._landed(window)
 
 
 def _append_step(name: str, uidvalidity: int, message: Outgoing, kept: Kept) -> Step:
