@@ -194,7 +194,9 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 
 CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
-    "mailstore.digester.Limits": {"batch_messages", "batch_octets", "idle_seconds", "pause_seconds", "slice_messages"},
+    "mailstore.digester.Limits": {
+        "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
+        "quiet_seconds", "slice_messages", "slice_seconds"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},
