@@ -40,7 +40,7 @@ LOCK_MILLISECONDS: Final = 5_000
 KEPT: Final = DigestRow._fields[2:]
 
 SHORT: Final = tuple(name for name in KEPT if name not in (*RENDERED, "header", "preview"))
-"""Columns that are kept once more, in a table of their own: what sorts a mailbox is a tenth of what shows it, and so are the pages."""
+"""Kept once more, in a table of their own: what sorts a mailbox is a tenth of what shows it, and so are the pages."""
 
 
 def _table(name: str, columns: tuple[str, ...]) -> str:
