@@ -28,8 +28,8 @@ check: setup       ## formatting, lint, types
 test: check        ## everything that must pass
 	$(BIN)/pytest -q -n auto -m "not real"
 	tests/interop/setup.sh
-	$(BIN)/pytest -q -n auto --dist loadfile -m real tests/scripts tests/interop
-	$(BIN)/pytest -q -m real --ignore tests/scripts --ignore tests/interop
+	$(BIN)/pytest -q -n auto --dist loadfile -m real tests/scripts tests/interop tests/cli tests/crash
+	$(BIN)/pytest -q -m real tests/property tests/unit
 
 unit: setup        ## unit tests and dialogues alone: seconds
 	$(BIN)/pytest -q -m "not real" tests/unit tests/scripts
