@@ -2,6 +2,7 @@
 
 Once with the reserve of the configuration, once without, when the write itself fails."""
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -147,11 +148,19 @@ def message(number: int, size: int = 4000) -> bytes:
 
 
 def fill(folder: Path, leave: int, name: str = "filler") -> Path:
-    """A file beside the data that leaves so many octets free."""
-    status = os.statvfs(folder)
-    size = status.f_bavail * status.f_frsize - leave
+    """A file beside the data that leaves so many octets free, while the server may take some as well."""
     path = folder / name
     with path.open("wb") as file:
-        if size > 0:
-            os.posix_fallocate(file.fileno(), 0, size)
+        for _ in range(100):
+            status = os.statvfs(folder)
+            size = status.f_bavail * status.f_frsize - leave
+            try:
+                if size > 0:
+                    os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                os.ftruncate(file.fileno(), 0)
+            else:
+                break
     return path
