@@ -163,6 +163,8 @@ class _Search:
     tried: list[str] = field(default_factory=list)
     withdrawn: set[tuple[Service, Security]] = field(default_factory=set)
     """What the domain says that it decidedly has not (a target of "." in RFC 2782)."""
+    is_dns_failing: bool = False
+    """What is not there may only be unknown: nothing is said of it."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     """The domain's SRV answers are in, `withdrawn` too."""
 
@@ -214,7 +216,7 @@ class _Search:
                     by = f"the DNS ({name})"
                     server = Server(service, record.target, record.port, tls, source, by, is_foreign)
                     found.append((tls is not Security.IMPLICIT, record.priority, server))
-        if not found:
+        if not found and not self.is_dns_failing:
             self.tried.append(f"the DNS has no servers at _imaps._tcp.{domain} and the like")
         return [server for *_, server in sorted(found, key=lambda entry: entry[:2])]
 
@@ -229,7 +231,7 @@ class _Search:
 
     async def _document(self, host: str, target: str) -> Sequence[Advertised]:
         if not await self._is_there(host):  # the system's own look-up, behind a connection, could not be cancelled
-            self.tried.append(f"no host {host}")
+            self._missed(host)
             return ()
         try:
             advertised = parse_autoconfig(await self.ports.web.get(host, target), self.address)
@@ -244,14 +246,17 @@ class _Search:
         """At those of the hosts that there are."""
         are_there = await asyncio.gather(*map(self._is_there, names))
         there = [name for name, is_there in zip(names, are_there, strict=True) if is_there]
-        if len(there) < len(names):
-            self.tried.append(f"no host {' or '.join(name for name in names if name not in there)}")
+        self._missed(*(name for name in names if name not in there))
         return [
             Server(service, name, port, tls, Source.GUESS, by, not self._is_ours(name))
             for service, port, tls in _USUAL
             for name in there
             if not name.startswith(_NOT_FOR[service])
         ]
+
+    def _missed(self, *hosts: str) -> None:
+        if hosts and not self.is_dns_failing:
+            self.tried.append(f"no host {' or '.join(hosts)}")
 
     async def _that_answer(self, said: Sequence[Server]) -> list[Server]:
         """Without those of ours that do not; the foreign ones are asked nothing."""
@@ -276,9 +281,9 @@ class _Search:
         try:
             return await self.ports.resolver.query(name, kind)
         except ResolverFailed:
-            clause = "the DNS does not answer"
-            if clause not in self.tried:
-                self.tried.append(clause)
+            if not self.is_dns_failing:
+                self.is_dns_failing = True
+                self.tried.append("the DNS does not answer: is there a network?")
             return Answer()
 
 
