@@ -128,6 +128,21 @@ def test_what_changes_on_either_side_is_on_the_other_at_once(how: str, tmp_path:
     in_world(story)
 
 
+@pytest.mark.parametrize("how", HIDDEN)
+def test_messages_that_come_one_after_the_other_are_all_fetched(how: str, tmp_path: Path) -> None:
+    """What was heard of the second was once taken for what had been heard of the first."""
+
+    async def story(world: World) -> None:
+        world.line.hidden = HIDDEN[how]
+        async with watched(world, tmp_path, pace_of(how)) as one:
+            for number in range(4):
+                await settled(world)
+                await world.server.add("INBOX", letter(number))
+                await one.same()
+
+    in_world(story)
+
+
 def test_notify_tells_of_every_mailbox_without_a_look_at_any(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         await world.server.create("Lists/One")
