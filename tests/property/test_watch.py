@@ -11,6 +11,9 @@ from tests.property.sync_world import LOGIN, PASSWORD, Side, World, in_world, le
 
 from postwren.client.conversation import Security
 from postwren.sync.alarm import Pace
+from postwren.sync.imap import Options, synchronise
+from postwren.sync.mirror import entered
+from postwren.sync.remote import Remote
 from postwren.sync.report import Began, Event, Failed, Held, Watching
 from postwren.sync.run import identify
 from postwren.sync.secret import keep_secret
@@ -124,6 +127,21 @@ def test_what_changes_on_either_side_is_on_the_other_at_once(how: str, tmp_path:
             await one.device.add("Mine", letter(11))
             await one.same()
         assert one.all(Failed) == []
+
+    in_world(story)
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_messages_that_come_one_after_the_other_are_all_fetched(how: str, tmp_path: Path) -> None:
+    """What was heard of the second was once taken for what had been heard of the first."""
+
+    async def story(world: World) -> None:
+        world.line.hidden = HIDDEN[how]
+        async with watched(world, tmp_path, pace_of(how)) as one:
+            for number in range(4):
+                await settled(world)
+                await world.server.add("INBOX", letter(number))
+                await one.same()
 
     in_world(story)
 
@@ -260,3 +278,21 @@ def test_pauses_grow_and_are_never_alike() -> None:
     assert [pace.delay(failures) for failures in (1, 2, 3, 9, 10_000)] == [2, 4, 8, 300, 300]
     assert Pace(chance=lambda: 0.0).delay(1) == 1
     assert len({Pace().delay(3) for _ in range(10)}) == 10
+
+
+def test_a_far_server_is_spoken_to_compressed(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        await world.server.add("INBOX", *[letter(number) for number in range(300)])
+        octets = []
+        for is_far in (False, True):
+            device = await world.device()
+            await device.store.perform(identify)
+            settings = Settings(LOGIN, "imap", "127.0.0.1", world.port, Security.NONE, LOGIN, "file", identify_of(device))
+            async with entered(settings, Secret(PASSWORD), is_far=is_far) as (client, _):
+                world.line.count()
+                await synchronise(device.store, device.account_id, await Remote.enter(client), Options(LOGIN, int, tmp_path))
+                octets.append(world.line.count()[2])
+            assert device.content() == world.server.content()
+        assert octets[1] < octets[0] / 3
+
+    in_world(story)

@@ -29,10 +29,11 @@ _GONE: Final = "\\nonexistent"
 
 @dataclass(slots=True)
 class _Heard:
-    """The last that was said of a mailbox. `times`: how often it was said unasked, for a server need not say what changed."""
+    """The last that was said of a mailbox. `serial` is new each time something is said unasked, for a server need not say what
+    changed."""
 
     values: dict[StatusItem, int] = field(default_factory=dict)
-    times: int = 0
+    serial: int = 0
     has_lost: bool = False  # a message, maybe to another mailbox
 
 
@@ -53,6 +54,7 @@ class Hearing:
         self._heard: dict[str, _Heard] = {}
         self._listed: dict[str, bool] = {}  # whether it exists
         self._renamed = 0
+        self._serial = 0
         self.is_waiting = False
         self.has_overflowed = False
         self.attended = ""
@@ -69,7 +71,7 @@ class Hearing:
                 self.has_overflowed = True
             case Exists() | Expunged() | Vanished() | Fetched() if self.is_waiting and self.attended:
                 heard = self._heard.setdefault(self.attended, _Heard())
-                heard.values, heard.times = {}, heard.times + 1
+                heard.values, heard.serial = {}, self._next_serial()
                 heard.has_lost |= isinstance(response, Expunged | Vanished)
             case _:
                 return False
@@ -81,8 +83,13 @@ class Hearing:
     def note(self, mailbox: str, values: Mapping[StatusItem, int]) -> None:
         """How a mailbox stands there."""
         heard = self._heard.setdefault(mailbox, _Heard())
-        heard.times += self.is_waiting
+        if self.is_waiting:
+            heard.serial = self._next_serial()
         heard.values, heard.has_lost = dict(values), False
+
+    def _next_serial(self) -> int:
+        self._serial += 1
+        return self._serial
 
     def forget(self) -> None:
         """Everything will be looked at."""
@@ -104,7 +111,7 @@ class Hearing:
             if _is_as_here(heard.values, replica, total):
                 del self._heard[name]
                 continue
-            found.add((name, (tuple(sorted((item.value, value) for item, value in heard.values.items())), heard.times)))
+            found.add((name, (tuple(sorted((item.value, value) for item, value in heard.values.items())), heard.serial)))
             is_simple &= not heard.has_lost and heard.values.get(StatusItem.MESSAGES, total) >= total
         for name, exists in list(self._listed.items()):
             if exists == (name in replicas):
