@@ -2,6 +2,8 @@
 
 Once with the reserve of the configuration, once without, when the write itself fails."""
 
+import asyncio
+import contextlib
 import errno
 import os
 import subprocess
@@ -13,6 +15,16 @@ from bench.lab.mail import Pop3, Refused, Sender, original
 from bench.lab.postwren import Postwren
 from bench.lab.process import Unavailable
 
+from postwren.mailstore.digester import render
+from postwren.mailstore.errors import TextIndexFailed
+from postwren.mailstore.model import Credentials
+from postwren.mailstore.service.accounts import create_account
+from postwren.mailstore.service.append import NewMessage, append
+from postwren.message.searchtext import search_text
+from postwren.storage.embedded import EmbeddedStore, Settings
+from postwren.storage.embedded.search_index import SearchIndex
+from postwren.terms import INBOX, EmailId
+
 pytestmark = pytest.mark.real
 
 LOGIN = "ann@example.org"
@@ -21,8 +33,8 @@ Start = Callable[[int], Postwren]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """start(reserve): a server whose data folder is a small file system of its own."""
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A small file system."""
     data = tmp_path / "volume"
     data.mkdir()
     mounted = subprocess.run(
@@ -30,10 +42,19 @@ def start(tmp_path: Path) -> Iterator[Start]:
     )
     if mounted.returncode:
         pytest.skip(f"a small tmpfs cannot be mounted (needs root): {mounted.stderr.strip()}")
+    try:
+        yield data
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+
+
+@pytest.fixture
+def start(volume: Path) -> Iterator[Start]:
+    """start(reserve): a server whose data folder is a small file system of its own."""
     servers: list[Postwren] = []
 
     def begin(reserve: int) -> Postwren:
-        server = Postwren(data, {"POSTWREN_STORAGE_RESERVE": str(reserve)})
+        server = Postwren(volume, {"POSTWREN_STORAGE_RESERVE": str(reserve)})
         servers.append(server)
         server.start()
         server.add_accounts([LOGIN])
@@ -44,7 +65,47 @@ def start(tmp_path: Path) -> Iterator[Start]:
     finally:
         for server in servers:
             server.stop()
-        subprocess.run(["umount", str(data)], check=True)
+
+
+def test_what_can_be_made_again_stops_before_the_reserve_of_mail(volume: Path) -> None:
+    """`derived.db` and `search.db` leave twice the reserve, with their logs."""
+    reserve = 10_000_000
+
+    async def story() -> None:
+        store = EmbeddedStore(volume, settings=Settings(reserve=reserve))
+        account = await store.perform(create_account(LOGIN, Credentials("", {}), 0))
+        index = SearchIndex(volume, 2 * reserve)
+        body = store.new_body()
+        body.write(message(1, 20_000))
+        new = body.finish()
+        inbox = store.reader.mailbox_by_name(account.account_id, INBOX)
+        assert inbox is not None
+        await store.perform(append(account.account_id, inbox.mailbox_id, [NewMessage(new, 0, frozenset())], 0), [new])
+        (email,) = store.reader.emails(account.account_id)
+        (row,) = render(store, [email])
+        fill(volume, leave=2 * reserve + 25_000_000)
+        for number in range(1, 10_000):
+            if not store.digests.put([row._replace(email_id=EmailId(number), preview="x" * 20_000)]):
+                break
+        assert 100 < number < 9_999, "there was room for some"
+        assert reserve < left(volume) < 2 * reserve
+        (volume / "filler").unlink()
+        fill(volume, leave=2 * reserve + 25_000_000)
+        text, number = search_text(message(2, 20_000)), 0
+        with contextlib.suppress(TextIndexFailed):
+            for number in range(1, 10_000):
+                index.put(account.account_id, [(EmailId(number), text)], (EmailId(number), b"content"))
+        assert 10 < number < 9_999, "there was room for some"
+        assert reserve < left(volume) < 2 * reserve
+        index.close()
+        store.close()
+
+    asyncio.run(story())
+
+
+def left(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
 
 
 @pytest.mark.parametrize("reserve", [10_000_000, 0])

@@ -80,7 +80,7 @@ class Outflow:
 
     def pull(self) -> None:
         """Go on with the bodies, and with what waits behind them, while the peer keeps up. Where `later` is left and `is_full` is
-        not set, call it again when others had their turn. Raises BodyFailed, TlsFault."""
+        not set, call it again when others had their turn; a body says b"" where they should. Raises BodyFailed, TlsFault."""
         later = self.later
         left = _PULL_AT_ONCE
         while later and not self.is_full and left > 0:
@@ -95,8 +95,10 @@ class Outflow:
                     raise BodyFailed from error
                 if piece is None:
                     later.popleft()
-                else:
+                elif piece:
                     self._add(piece)
+                else:  # it worked, and had nothing to say
+                    left = 0
             if self._batched >= BATCH:
                 left -= self._batched
                 self.flush()

@@ -30,7 +30,8 @@ NEED_DATA: Final = NeedData.NEED_DATA
 
 Output: TypeAlias = bytes | Iterator[bytes]
 """What a core hands out: octets, or a body that is read piece by piece while the peer keeps up (at most one
-piece, 64 kB to 1 MB, is in memory at a time). The order of outputs is the order on the wire."""
+piece, 64 kB to 1 MB, is in memory at a time); an empty piece gives others their turn. The order of outputs is the order on the
+wire."""
 
 
 class Waiting(enum.Enum):

@@ -68,3 +68,18 @@ def test_an_error_and_a_transport_that_closes_are_left_to_the_transport(ends: tu
     outflow.write_octets(b"late")
     assert transport.given == b"late"
     ours.close()
+
+
+def test_an_empty_piece_gives_others_their_turn(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    outflow, _ = outflow_of(ours)
+    body = iter([b"one ", b"", b"", b"two ", b""])
+    outflow.collect([body, b"three"])
+    turns = 1
+    while outflow.later is not None:
+        outflow.pull()
+        turns += 1
+    outflow.flush()
+    ours.close()
+    assert (turns, theirs.recv(100)) == (4, b"one two three")
+    theirs.close()

@@ -184,6 +184,8 @@ def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState
         if max(modseqs[start:end], default=0) > state.modseq:
             rows = [row for row in range(start, end) if modseqs[row] > state.modseq and _is_in(wanted, all_uids[row])]
             yield selected.tell_flags(snapshot, rows, session.enabled, with_uid=True) if rows else b""
+        else:
+            yield b""  # others have their turn: a million mod-sequences are looked at
 
 
 def _known(state: QresyncState) -> UidRanges | None:

@@ -1,6 +1,7 @@
 """STORE and UID STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from postwren.mailstore.errors import MailstoreError
@@ -95,7 +96,9 @@ def _store(session: ImapSession, tag: str, command: Store, ranges: UidRanges, fl
         if done is not None:
             tell(done)
             return None
-    return session.attempt(tag, _store_later(session, selected, cut(selected, spans), unit, tell))
+    is_told_apart = since is not None or (command.is_silent and session.enabled.condstore)
+    work = _store_later(session, selected, cut(selected, spans), unit, tell, is_told_apart=is_told_apart)
+    return session.attempt(tag, work)
 
 
 def cut(selected: Selected, spans: Sequence[Span]) -> Iterator[UidRanges]:
@@ -120,10 +123,15 @@ async def _store_later(
     parts: Iterator[UidRanges],
     unit: Callable[[UidRanges], Unit[FlagsChanged]],
     tell: Callable[[Sequence[FlagsChanged]], None],
+    *,
+    is_told_apart: bool,
 ) -> None:
     done = []
     for part in parts:
-        done.append(await session.service.store.perform(unit(part)))
+        outcome = await session.service.store.perform(unit(part))
+        if not is_told_apart:  # a million ranges are not kept for nothing
+            outcome = replace(outcome, changed=[(flagset_id, ()) for flagset_id, _ in outcome.changed])
+        done.append(outcome)
         if session.selected is not selected:
             return
     tell(done)

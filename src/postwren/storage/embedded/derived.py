@@ -9,6 +9,7 @@ Every thread has a connection of its own. A database that is damaged is removed 
 """
 
 import contextlib
+import shutil
 import threading
 from array import array
 from collections.abc import Callable, Sequence
@@ -82,9 +83,11 @@ def _key(account_id: int) -> int:
 
 
 class EmbeddedDigests:
-    """`Digests` in a folder with an index. `vfs` is the index's, which tests make fail."""
+    """`Digests` in a folder with an index. `vfs` is the index's, which tests make fail. It does not grow while fewer than `room`
+    octets are free on the volume, for mail comes first."""
 
-    def __init__(self, directory: Path, vfs: str | None = None) -> None:
+    def __init__(self, directory: Path, vfs: str | None = None, room: int = 0) -> None:
+        self._room = room
         self._path = directory / "derived.db"
         self._index = directory / "index.db"
         self._vfs = vfs
@@ -162,6 +165,8 @@ class EmbeddedDigests:
     def put(self, rows: Sequence[DigestRow]) -> bool:
         if not rows:
             return True
+        if shutil.disk_usage(self._path.parent).free < self._room:
+            return False
         records = [(_key(row[0]) + row[1], VERSION, *row[2:]) for row in rows]
         shorts = [(*record[:2], *_short(record)) for record in records]
 

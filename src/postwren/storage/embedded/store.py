@@ -92,7 +92,7 @@ class EmbeddedStore:
         self._syncing: dict[Item, Future[None]] = {}
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, "postwren-spool")
         self._bulk = BulkReads(self._connect, self._segments, settings.open_segments)
-        self._digests = EmbeddedDigests(directory, self._vfs)
+        self._digests = EmbeddedDigests(directory, self._vfs, 2 * settings.reserve)
         self._look_timer: asyncio.TimerHandle | None = None
         self._is_catching_up = False
         self._writer.start()
