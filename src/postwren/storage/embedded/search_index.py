@@ -30,7 +30,7 @@ from postwren.terms import AccountId, EmailId
 
 __all__ = ["SearchIndex"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables and of `searchtext`: another one is thrown away and filled anew."""
 PAGE: Final = 8192
 TOO_LONG: Final = 4 << 20
