@@ -15,8 +15,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 }
 
 
-def postwren(*words: str, data: Path, text: str | bytes = "", code: int = 0) -> str:
-    """Run a command; it must end with `code`. Returns stdout, or stderr where a failure is expected."""
+def postwren(*words: str, data: Path, text: str | bytes = "", code: int = 0, shows: bool = False) -> str:
+    """Run a command; it must end with `code`. Returns stdout, or stderr where a failure is expected and it `shows` nothing."""
     given = text.encode() if isinstance(text, str) else text
     done = subprocess.run(
         [sys.executable, "-m", "postwren", *words],
@@ -26,7 +26,7 @@ def postwren(*words: str, data: Path, text: str | bytes = "", code: int = 0) -> 
         timeout=120,
     )
     assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout.decode()}\n{done.stderr.decode()}"
-    return (done.stderr if code else done.stdout).decode()
+    return (done.stderr if code and not shows else done.stdout).decode()
 
 
 def free_port_base() -> int:

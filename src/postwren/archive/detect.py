@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from postwren.archive.item import ArchivedMessage, to_crlf
-from postwren.archive.maildir import is_maildir, read_maildir
+from postwren.archive.maildir import holds_maildirs, read_maildir
 from postwren.archive.mbox import is_mbox, read_mbox
 
 __all__ = ["ArchiveError", "read_archive"]
@@ -16,10 +16,10 @@ class ArchiveError(Exception):
 
 
 def read_archive(path: Path, mailbox: str) -> Iterator[ArchivedMessage]:
-    """The messages of a Maildir, an mbox file, one message file, or a folder of .eml and .mbox files (those in a folder
-    of their own name's mailbox). Raises ArchiveError before the first message."""
+    """The messages of a Maildir or of a tree of them, an mbox file, one message file, or a folder of .eml and .mbox files
+    (those in a folder of their own name's mailbox). Raises ArchiveError before the first message."""
     if path.is_dir():
-        return read_maildir(path, mailbox) if is_maildir(path) else _read_folder(path, mailbox)
+        return read_maildir(path, mailbox) if holds_maildirs(path) else _read_folder(path, mailbox)
     if not path.is_file():
         raise ArchiveError(f"{path}: no such file or folder")
     return read_mbox(path, mailbox) if is_mbox(path) else _read_message(path, mailbox)

@@ -6,7 +6,7 @@ import typer
 
 from postwren import __version__
 from postwren.archive.detect import ArchiveError
-from postwren.cli import account, address, check, config, deliver, export, import_, serve, sync
+from postwren.cli import account, address, check, config, deliver, export, import_, recover, serve, sync
 from postwren.cli.explanation import explain
 from postwren.config.loader import ConfigError
 from postwren.mailstore import errors
@@ -38,6 +38,7 @@ app.add_typer(address.app, name="address")
 app.command("deliver")(deliver.deliver)
 app.command("import")(import_.import_)
 app.command("export")(export.export)
+app.command("recover")(recover.recover_)
 app.command("check")(check.check)
 app.add_typer(sync.app, name="sync")
 app.add_typer(config.app, name="config")

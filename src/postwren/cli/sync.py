@@ -6,6 +6,8 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,15 +18,14 @@ from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fa
 from postwren.cli.credential import credentials_of
 from postwren.cli.explanation import explain
 from postwren.cli.progress import Teller
+from postwren.cli.recover import CopiesOption, ListOption, MailboxOption, SinceOption, bring_back, wanted
 from postwren.client.conversation import Security
 from postwren.mailstore.errors import LoginInvalid, MailstoreError
-from postwren.mailstore.model import Account
 from postwren.mailstore.port import Reader, Store, Transaction
-from postwren.mailstore.replica import TakenState
 from postwren.mailstore.service.accounts import canonical_login, create_account
 from postwren.sync.alarm import Pace
 from postwren.sync.report import Failed, size
-from postwren.sync.run import identify, last_run, run, try_login, under_lock
+from postwren.sync.run import account_of, identify, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
 from postwren.sync.settings import (
     DEFAULT_PORTS,
@@ -39,6 +40,7 @@ from postwren.sync.settings import (
     remove_settings,
     save_settings,
 )
+from postwren.sync.status import status_of
 from postwren.sync.trouble import SyncFailed
 from postwren.sync.verify import verify
 from postwren.sync.watch import watch
@@ -230,6 +232,31 @@ def verify_(
         raise typer.Exit(1)
 
 
+@app.command("undo")
+def undo(
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="The account. [default: the only one]")] = None,
+    since: SinceOption = "",
+    mailbox: MailboxOption = "",
+    only_list: ListOption = False,
+    copies: CopiesOption = False,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Bring back what a run deleted here, or anybody, within 30 days. By IMAP the next run sends it to the server again."""
+
+    async def work(store: Store, place: Place) -> None:
+        chosen = _chosen(store.reader, place, address)
+        if len(chosen) > 1:
+            fail(f"which one? {', '.join(settings.address for settings in chosen)}")
+        with nullcontext() if only_list else under_lock(place.data, chosen[0].address):
+            account = account_of(store, chosen[0])
+            rows = await store.read(partial(wanted, account, since=since, mailbox=mailbox, copies=copies))
+            await bring_back(store, account, rows, only_list=only_list, as_json=as_json)
+
+    with_store(data, config, _said(work), only_reads=only_list)
+
+
 @app.command("list")
 def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """Show what is synchronised with what."""
@@ -259,26 +286,24 @@ def status(
         rows = []
         for settings in _chosen(store.reader, place, address):
             account = store.reader.account_by_login(settings.address)
-            rows.append(_status(store.reader, settings, account))
+            rows.append(await store.read(partial(status_of, settings=settings, account=account)))
         if as_json:
             print_json(rows)
         for row in rows if not as_json else ():
             here = f"{row['messages']:,} messages here ({size(row['octets'])})"
             print(f"{row['address']}: {here}, {row['there']:,} of them on {row['host']} too; {_said_last(row)}")
+            for box in row["mailboxes"]:
+                if box["messages"] or box["paired"]:
+                    print(_said_mailbox(box))
 
     with_store(data, config, _said(work), only_reads=True)
 
 
-def _status(reader: Reader, settings: Settings, account: Account | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"address": settings.address, "protocol": settings.protocol, "host": settings.host}
-    row |= {"messages": 0, "octets": 0, "there": 0, "last": None}
-    if account is not None:
-        row["messages"] = sum(box.messages for box in reader.mailboxes(account.account_id))
-        row["octets"] = account.used
-        row["there"] = sum(taken.state is TakenState.LISTED for taken in reader.taken(account.account_id))
-        row["there"] += sum(reader.pair_count(account.account_id, box.mailbox_id) for box in reader.mailboxes(account.account_id))
-        row["last"] = last_run(reader, account.account_id)
-    return row
+def _said_mailbox(box: dict[str, Any]) -> str:
+    more = ((box["not_sent"], "not yet sent"), (box["held"], "held"))
+    return f"  {box['mailbox']}\t{box['messages']:,} messages, {box['paired']:,} there too" + "".join(
+        f", {count:,} {what}" for count, what in more if count
+    )
 
 
 def _said_last(row: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from postwren.sync.trouble import TROUBLE, SyncFailed, explain
 from postwren.terms import AccountId, MailboxId
 from postwren.wire.secret import Secret
 
-__all__ = ["Choices", "account_of", "identify", "last_run", "remember", "run", "try_login", "under_lock"]
+__all__ = ["Choices", "account_of", "identify", "last_complete", "last_run", "remember", "run", "try_login", "under_lock"]
 
 Choices: TypeAlias = dict[str, Any]
 """`is_dry_run`; by IMAP also `accepts_deletions` and `accepts_renumbering`."""
@@ -29,6 +29,7 @@ _IDENTITY: Final = "sync-identity"
 _OF_ACCOUNT: Final = MailboxId(0)
 _KIND: Final = "sync"
 _LAST: Final = "last-run"
+_COMPLETE: Final = "last-complete"
 
 
 def identify(tx: Transaction) -> str:
@@ -92,6 +93,7 @@ async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: C
     """Whether it went well; `tell` heard everything. A refusal of the store is raised."""
     is_dry_run = choices.get("is_dry_run", False)
     account: Account | None = None
+    begun = int(clock())
     try:
         with under_lock(data, settings.address):
             account = account_of(store, settings)
@@ -103,7 +105,7 @@ async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: C
     else:
         outcome = ended
     if account is not None and not is_dry_run:
-        await store.perform(remember(account.account_id, outcome, int(clock())))
+        await store.perform(remember(account.account_id, outcome, int(clock()), begun))
     tell(outcome)
     return isinstance(outcome, Ended)
 
@@ -146,20 +148,30 @@ def account_of(store: Store, settings: Settings) -> Account:
     return account
 
 
-def remember(account_id: AccountId, outcome: Event, now: int) -> Unit[None]:
+def remember(account_id: AccountId, outcome: Event, now: int, begun: int | None = None) -> Unit[None]:
     """How a run ended, for `last_run`."""
-    value = json.dumps({"at": now, **as_json(outcome)}, ensure_ascii=False).encode()
+    value = json.dumps({"at": now, "begun": now if begun is None else begun, **as_json(outcome)}, ensure_ascii=False).encode()
 
     def unit(tx: Transaction) -> None:
         if tx.account(account_id) is not None:
             tx.put_property(Property(account_id, _OF_ACCOUNT, _KIND, _LAST, value))
+            if isinstance(outcome, Ended):
+                tx.put_property(Property(account_id, _OF_ACCOUNT, _KIND, _COMPLETE, b"%d" % now))
 
     return unit
 
 
 def last_run(reader: Reader, account_id: AccountId) -> dict[str, object] | None:
-    """How the last run ended: an event as JSON, and `at`, seconds since 1970; None before the first."""
+    """How the last run ended: an event as JSON, with `begun` and `at`, its end (seconds since 1970); None before the first."""
     for row in reader.properties(account_id, _OF_ACCOUNT, _KIND):
         if row.name == _LAST:
             return dict(json.loads(row.value))
+    return None
+
+
+def last_complete(reader: Reader, account_id: AccountId) -> int | None:
+    """When the last run that came to its end did so (seconds since 1970): then all mailboxes were compared."""
+    for row in reader.properties(account_id, _OF_ACCOUNT, _KIND):
+        if row.name == _COMPLETE:
+            return int(row.value)
     return None

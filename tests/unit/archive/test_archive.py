@@ -95,3 +95,22 @@ def test_line_ends_go_there_and_back(octets: bytes) -> None:
     crlf = to_crlf(octets)
     assert crlf.count(b"\n") == crlf.count(b"\r\n")
     assert to_crlf(to_lf(crlf)) == crlf or b"\r\r\n" in crlf
+
+
+def test_the_line_of_mbsync_is_taken_out_of_its_folders_alone(tmp_path: Path) -> None:
+    own, other = b"Subject: a\nX-TUID: abcdefghij+/\n\nX-TUID: abcdefghij+/\n", b"X-TUID: mine\nX-TUID-2: abcdefghij+/\n\n"
+    for folder, mark in (("INBOX", ".mbsyncstate"), ("Other/Deep", "")):
+        for part in ("cur", "new", "tmp"):
+            (tmp_path / folder / part).mkdir(parents=True)
+        for number, octets in enumerate((own, other)):
+            (tmp_path / folder / "cur" / f"170000000{number}.1_1.host,U={number + 1}:2,FS").write_bytes(octets)
+        if mark:
+            (tmp_path / folder / mark).touch()
+    found = [(message.mailbox, message.octets, message.flags) for message in read_archive(tmp_path, "INBOX")]
+    flags = frozenset({"\\Flagged", "\\Seen"})
+    assert found == [
+        ("INBOX", b"Subject: a\r\n\r\nX-TUID: abcdefghij+/\r\n", flags),
+        ("INBOX", to_crlf(other), flags),
+        ("Other/Deep", to_crlf(own), flags),
+        ("Other/Deep", to_crlf(other), flags),
+    ]

@@ -1,7 +1,8 @@
 """Recovery: what was expunged, by whatever protocol, comes back within its term with its flags and dates.
 
 It comes back under a new UID (an expunged one never returns, D-33), for the same email, and with the POP3 unique-id it
-had: a device that took it does not take it twice.
+had: a device that took it does not take it twice. On a device it stands again for the message that it was a copy of, if that
+was not given up meanwhile (docs/sync.md).
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Expunged, Mailbox
 from postwren.mailstore.port import Reader, Transaction, UidRanges, Unit
+from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.flags import DELETED, FlagSets
 from postwren.mailstore.service.lookup import owner
 from postwren.mailstore.service.placement import Arrival, check_quota, put_in, uidl_of
@@ -50,9 +52,16 @@ def recover(
         modseq = ModSeq(account.modseq + 1)
         new = put_in(tx, destination, _arrivals(tx, account_id, source, rows), now, modseq)
         tx.update_account(account._replace(modseq=modseq, used=account.used + size))
+        if source is not None and destination.mailbox_id == source.mailbox_id:
+            _pair_again(tx, account_id, mailbox_id, {row.uid: uid for row, uid in zip(rows, new, strict=True)})
         return Recovered(destination.mailbox_id, destination.uidvalidity, [row.uid for row in rows], new)
 
     return unit
+
+
+def _pair_again(tx: Transaction, account_id: AccountId, mailbox_id: MailboxId, places: dict[Uid, Uid]) -> None:
+    pairs = tx.pairs_of(account_id, mailbox_id, uidrange.of(places))
+    tx.put_pairs(account_id, mailbox_id, [pair._replace(uid=places[pair.uid]) for pair in pairs])
 
 
 def _destination(tx: Transaction, account_id: AccountId, source: Mailbox | None, into: MailboxId | None) -> Mailbox:
