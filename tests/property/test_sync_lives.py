@@ -1,5 +1,5 @@
-"""D-71, D-74: random lives of a server and several devices, over real clients and a line that is cut: in the end all are equal, what
-nobody deleted is there, and nothing is there twice that nobody copied or moved.
+"""D-71, D-74: random lives of a server and several devices, over real clients and a line that is cut: in the end all are equal,
+what nobody deleted is there, and nothing is there twice that nobody copied or moved.
 
 The clock stands still, and so does the world between two steps: whatever a seed finds is found again.
 """
