@@ -117,7 +117,7 @@ class Life:
 
     def _is_odd(self, side: Side, name: str, uid: int) -> bool:
         reader = side.store.reader
-        (entry,) = reader.entries(side.account_id, side.mailbox(name).mailbox_id, [(uid, uid)])  # type: ignore[list-item]
+        (entry,) = reader.entries(side.account_id, side.mailbox(name).mailbox_id, [(uid, uid)])
         email = reader.email(side.account_id, entry.email_id)
         assert email is not None
         return int(side.store.read_body(email.body).split(b"<", 1)[1].split(b"@", 1)[0]) % 2 == 1

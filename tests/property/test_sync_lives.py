@@ -69,7 +69,7 @@ class Life:
 
     def octets(self, side: Side, name: str, uid: int) -> bytes:
         reader = side.store.reader
-        (entry,) = reader.entries(side.account_id, side.mailbox(name).mailbox_id, [(uid, uid)])  # type: ignore[list-item]
+        (entry,) = reader.entries(side.account_id, side.mailbox(name).mailbox_id, [(uid, uid)])
         email = reader.email(side.account_id, entry.email_id)
         assert email is not None
         return side.store.read_body(email.body)
