@@ -66,6 +66,7 @@ NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
+HTTP = "tests/unit/protocols/test_http_client.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
@@ -109,6 +110,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "message.limits.Limits.subject": ("tests/unit/message/test_subject.py", "test_a_base_subject_ends_at_the_cap"),
     "message.limits.Limits.preview": (HERE, "test_a_preview_ends_at_its_limits"),
     "message.limits.Limits.preview_input": (HERE, "test_a_preview_ends_at_its_limits"),
+    "protocols.http.client.Limits.head": (HTTP, "test_the_head_ends_at_its_limit"),
+    "protocols.http.client.Limits.body": (HTTP, "test_the_body_ends_at_its_limit"),
     "protocols.imap.limits.Limits.login_line": (IMAP, "test_a42_a_line_before_login_has_its_limit"),
     "protocols.imap.limits.Limits.login_literal": (IMAP, "test_a40_a_literal_before_login_has_512_octets_and_not_one_more"),
     "protocols.imap.limits.Limits.login_literals": (IMAP, "test_a40_a_command_before_login_has_four_literals_and_not_one_more"),
@@ -191,7 +194,9 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 
 CHOICES: Final = {  # fields that say how, not how much; and sizes of our own work that no peer can reach
-    "mailstore.digester.Limits": {"batch_messages", "batch_octets", "idle_seconds", "pause_seconds", "slice_messages"},
+    "mailstore.digester.Limits": {
+        "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
+        "quiet_seconds", "slice_messages", "slice_seconds"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},

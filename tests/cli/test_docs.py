@@ -53,15 +53,19 @@ def test_every_command_of_the_documents_runs(name: str, home: Path) -> None:
     def run(line: str) -> None:
         if re.search(r"account add \S+@\S+$", line):
             line = f"echo secret | {line} --password-stdin"
-        line = line.replace("/var/lib/postwren", str(data))
+        if " sync add " in line:
+            line = f"echo secret | {line} --tls none --password-stdin"
+        line = line.replace("/var/lib/postwren", str(data)).replace("pop.example.org", f"127.0.0.1:{pop3}")
         done = subprocess.run(["bash", "-ec", line], cwd=home, env=environment, capture_output=True, text=True, timeout=60)
         known = "exists already" in done.stderr  # the guide shows two ways to add the same account
         assert done.returncode == 0 or known, f"{line}\n{done.stdout}\n{done.stderr}"
 
+    pop3 = 0
     run("postwren account add demo@example.org")
     run("echo demo | postwren account password demo@example.org --password-stdin")
     run("postwren account add ann@example.org")
     with Server(data) as server:
+        pop3 = server.port(10)
         for line in lines:
             run(line.replace("127.0.0.1:20", f"127.0.0.1:{server.base // 100}"))
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.lab.dovecot import Dovecot
-from bench.lab.mail import Pop3, Sender, parts_of_trace
+from bench.lab.mail import Pop3, Refused, Sender, parts_of_trace
 from bench.lab.postwren import Postwren
-from bench.lab.process import raise_open_files
+from bench.lab.process import Unavailable, raise_open_files
 from bench.lab.proxy import Proxy
 from tests.crash.kill9 import text_of, token_of
 
@@ -87,10 +87,16 @@ class Life:
                 assert reply[0].startswith(b"250"), reply
 
     def is_empty(self) -> bool:
-        with Pop3(self.pop3, LOGIN) as pop:
-            count = pop.count()
-            pop.quit()
-        return count == 0
+        for _ in range(200):
+            try:
+                with Pop3(self.pop3, LOGIN) as pop:
+                    count = pop.count()
+                    pop.quit()
+            except Refused:  # the server has not noticed the last kill yet
+                time.sleep(0.02)
+            else:
+                return count == 0
+        raise Unavailable("the maildrop is never free")
 
     def cut(self) -> bool:
         """One run that is killed somewhere; whether it was."""

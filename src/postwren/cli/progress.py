@@ -7,7 +7,22 @@ import sys
 import time
 from typing import Final, TextIO
 
-from postwren.sync.report import Began, Ended, Event, Failed, Found, Held, Noted, Progress, Step, Watching, as_json, told
+from postwren.sync.report import (
+    Began,
+    Differs,
+    Ended,
+    Event,
+    Failed,
+    Found,
+    Held,
+    Noted,
+    Progress,
+    Step,
+    Verified,
+    Watching,
+    as_json,
+    told,
+)
 
 __all__ = ["Teller"]
 
@@ -39,7 +54,7 @@ class Teller:
                 self._line(self._found or told(event) if event.is_dry_run else told(event), sys.stdout)
             case Failed() | Noted() | Held():
                 self._line(f"postwren: {told(event)}", sys.stderr)
-            case Step(is_planned=True) | Watching():
+            case Step(is_planned=True) | Watching() | Differs() | Verified():
                 self._line(told(event), sys.stdout)
             case Found() | Progress() | Began() | Step():
                 self._found = told(event) if isinstance(event, Found) else self._found

@@ -40,6 +40,7 @@ from postwren.sync.settings import (
     save_settings,
 )
 from postwren.sync.trouble import SyncFailed
+from postwren.sync.verify import verify
 from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
@@ -69,17 +70,19 @@ def add(
     trust: Annotated[
         str, typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.", show_default=False)
     ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to what was found, where one would be asked.")] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Begin to keep a copy: log in, say what will be done, and remember it. Nothing is fetched yet."""
-    if bool(imap) == bool(pop3):
-        raise typer.BadParameter("say --pop3 HOST or --imap HOST")
+    """Begin to keep a copy: find the server, log in, say what will be done, and remember it. Nothing is fetched yet."""
+    if imap and pop3:
+        raise typer.BadParameter("--imap or --pop3")
+    if tls is not None and not (imap or pop3):
+        raise typer.BadParameter("--tls goes with --imap or --pop3; what is found has TLS")
     if sum(map(bool, (password_stdin, password_command, token_command))) > 1:
         raise typer.BadParameter("one of --password-stdin, --password-command and --token-command")
-    Deletion(delete)
-    protocol: Protocol = "pop3" if pop3 else "imap"
-    host, port, security = _server(protocol, pop3 or imap, tls)
+    by_pop3 = Deletion(delete).told()
+    given = _server("pop3" if pop3 else "imap", pop3 or imap, tls) if pop3 or imap else None
     kept_in: KeptIn = "password-command" if password_command else "token-command" if token_command else "file"
     command, trusted = password_command or token_command, str(Path(trust).absolute()) if trust else ""
 
@@ -91,15 +94,15 @@ def add(
             fail(
                 f"{canonical} is synchronised already; `postwren sync list` shows how, `postwren sync remove {canonical}` ends it"
             )
-        wanted = Settings(
-            canonical, protocol, host, port, security, login or canonical, kept_in, "", command, "", trusted, delete
-        )
+        protocol, host, port, security, name = given or await _found(canonical, trusted, by_pop3, is_agreed=yes)
+        name = login or name or canonical
+        wanted = Settings(canonical, protocol, host, port, security, name, kept_in, "", command, "", trusted, delete)
         secret = run_command(wanted.command) if wanted.command else _password(password_stdin)
         mechanism, version, there = await try_login(wanted, secret)
         is_new = store.reader.account_by_login(canonical) is None
         settings = await _write(store, place, msgspec.structs.replace(wanted, mechanism=mechanism), secret)
         print(f"{host}:{port} lets {settings.login} in ({mechanism}, {version or 'no TLS'}): {there}.")
-        how = Deletion(delete).told() if pop3 else "what is changed here or there is changed on the other side by the next run"
+        how = by_pop3 if protocol == "pop3" else "what is changed here or there is changed on the other side by the next run"
         print(f"`postwren sync run {canonical}` brings them here; {how}.")
         print(_said_of_account(canonical, is_new, is_token=bool(token_command)))
 
@@ -203,8 +206,28 @@ def _chosen(reader: Reader, place: Place, address: str | None) -> Sequence[Setti
         return [load_settings(place.data, _canonical(reader, address))]
     found = all_settings(place.data)
     if not found:
-        fail("nothing is synchronised here yet; `postwren sync add ADDRESS --imap HOST` (or --pop3) begins")
+        fail("nothing is synchronised here yet; `postwren sync add ADDRESS` begins")
     return found
+
+
+@app.command("verify")
+def verify_(
+    address: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="One account. [default: all]")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes and headers, not every octet there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document a line on stdout, as it goes.")] = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Compare the copy with the server, and every message here with what it was. Ends with 1 where they differ."""
+
+    async def work(store: Store, place: Place) -> bool:
+        chosen = _chosen(store.reader, place, address)
+        with Teller(as_json=as_json) as tell:
+            outcomes = [await verify(store, place.data, settings, tell, time.time, is_quick=quick) for settings in chosen]
+        return all(outcomes)
+
+    if not with_store(data, config, _said(work)):
+        raise typer.Exit(1)
 
 
 @app.command("list")
@@ -315,7 +338,14 @@ def _canonical(reader: Reader, address: str) -> str:
     return canonical_login(reader, address) or address
 
 
-def _server(protocol: Protocol, text: str, tls: Security | None) -> tuple[str, int, Security]:
+async def _found(address: str, trusted: str, by_pop3: str, *, is_agreed: bool) -> tuple[Protocol, str, int, Security, str]:
+    from postwren.cli.discovery import find_server  # what it needs is loaded for nothing else
+
+    server = await find_server(address, Path(trusted) if trusted else None, by_pop3, is_agreed=is_agreed)
+    return "pop3" if server.service == "pop3" else "imap", server.host, server.port, server.tls, server.login
+
+
+def _server(protocol: Protocol, text: str, tls: Security | None) -> tuple[Protocol, str, int, Security, str]:
     """HOST, HOST:PORT or [ADDRESS]:PORT; where TLS is not said, the port tells."""
     host, colon, number = text.rpartition(":")
     if not colon or (":" in host and not host.startswith("[")):
@@ -328,7 +358,7 @@ def _server(protocol: Protocol, text: str, tls: Security | None) -> tuple[str, i
         tls = Security.STARTTLS if is_plain else Security.IMPLICIT
     if tls is Security.NONE and not is_loopback(host):
         raise typer.BadParameter("--tls none is for this machine only: a password never goes over a network in the clear")
-    return host, int(number) if number else DEFAULT_PORTS[protocol, tls], tls
+    return protocol, host, int(number) if number else DEFAULT_PORTS[protocol, tls], tls, ""
 
 
 def _password(from_stdin: bool) -> Secret[str]:

@@ -9,6 +9,7 @@ A message that trips over something (octets that are not what was stored) has no
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,18 +30,23 @@ __all__ = ["Digester", "Limits", "render"]
 class Limits:
     """How much at a time."""
 
-    slice_messages: int = 32  # rendered behind deliveries before the next look at whether somebody delivers
+    slice_messages: int = 64  # rendered behind deliveries before the next look at whether somebody delivers
+    slice_seconds: float = 0.02  # likewise
+    part_messages: int = 16  # of them that are read together
     batch_messages: int = 200  # rendered for a FETCH before others may read
     batch_headers: int = 500  # of which the headers are looked at, likewise
     batch_octets: int = 4 << 20
-    idle_seconds: float = 0.2  # without a commit: an idle moment
-    pause_seconds: float = 0.005  # between two slices
+    idle_seconds: float = 0.05  # without a commit: an idle moment
+    quiet_seconds: float = 0.2  # the same for what has more time
+    pause_seconds: float = 0.002  # between two slices
+    breath_seconds: float = 0.0001  # now and then within a slice: whoever waits for the interpreter has it then
 
 
-def render(store: Store, emails: Sequence[Email]) -> list[DigestRow]:
-    """The rows of these emails, in no particular order; inside `Store.read`."""
+def render(store: Store, emails: Sequence[Email], breathe: Callable[[], None] = lambda: None) -> list[DigestRow]:
+    """The rows of these emails, in no particular order; inside `Store.read`. `breathe` is called before each."""
     rows = []
     for position, octets in read_neighbours(store, [email.body for email in emails]):
+        breathe()
         email = emails[position]
         if octets is not None:
             rows.append(row_of(email, digest(octets)))
@@ -70,6 +76,7 @@ class Digester:
         self._reached: dict[AccountId, EmailId] = {}  # what is below has a row, or cannot have one
         self._has_work = asyncio.Event()
         self._last_commit = now()
+        self._next_breath = 0.0
 
     # -- for a FETCH
 
@@ -111,11 +118,11 @@ class Digester:
             done += rows
         return done
 
-    def _by_octets(self, emails: Sequence[Email]) -> Iterator[list[Email]]:
+    def _by_octets(self, emails: Sequence[Email], most: int = 1 << 20) -> Iterator[list[Email]]:
         part: list[Email] = []
         octets = 0
         for email in emails:
-            if part and octets + email.body.size > self._limits.batch_octets:
+            if len(part) == most or (part and octets + email.body.size > self._limits.batch_octets):
                 yield part
                 part, octets = [], 0
             part.append(email)
@@ -134,14 +141,17 @@ class Digester:
             while True:
                 await self._has_work.wait()
                 await self._idle_moment()
-                await self._slice()
-                await asyncio.sleep(self._limits.pause_seconds)
+                started = self._now()
+                busy = await self._slice()
+                # as long as others had the processor meanwhile, half of the time at most: in an idle process next to nothing
+                others = max(self._now() - started - busy, 0.0)
+                await asyncio.sleep(self._limits.pause_seconds + min(others, busy))
         finally:
             subscription.cancel()
 
     def is_busy(self) -> bool:
         """A commit came a moment ago, or there is something to render: what has more time waits (the text index)."""
-        return self._has_work.is_set() or self._now() < self._last_commit + self._limits.idle_seconds
+        return self._has_work.is_set() or self._now() < self._last_commit + self._limits.quiet_seconds
 
     def _note(self, changes: Sequence[Change]) -> None:
         self._last_commit = self._now()
@@ -154,38 +164,56 @@ class Digester:
         self._has_work.set()
 
     async def _idle_moment(self) -> None:
-        left = self._limits.idle_seconds
+        left = self._last_commit + self._limits.idle_seconds - self._now()
         while left > 0:
             await asyncio.sleep(left)
             left = self._last_commit + self._limits.idle_seconds - self._now()
 
-    async def _slice(self) -> None:
-        """Some messages of the account that waits longest."""
+    async def _slice(self) -> float:
+        """Some messages of the account that waits longest; returns the seconds of the processor that it took."""
         account_id = next(iter(self._waiting))
         del self._waiting[account_id]  # what comes while we read puts it back
         first = self._reached.get(account_id, EmailId(1))
         try:
-            reached, is_done = await self._store.read(lambda reader: self._render_from(reader, account_id, first))
+            reached, is_done, seconds = await self._store.read(lambda reader: self._render_from(reader, account_id, first))
         except MailstoreError:
-            reached, is_done = first, True
+            reached, is_done, seconds = first, True, 0.0
         self._reached[account_id] = reached
         if not is_done:
             self._wait_for(account_id)  # behind the others
         elif not self._waiting:
             self._has_work.clear()
+        return seconds
 
-    def _render_from(self, reader: Reader, account_id: AccountId, first: EmailId) -> tuple[EmailId, bool]:
+    def _render_from(self, reader: Reader, account_id: AccountId, first: EmailId) -> tuple[EmailId, bool, float]:
+        started = time.thread_time()
+        reached, is_done = self._render_some(reader, account_id, first)
+        return reached, is_done, time.thread_time() - started
+
+    def _render_some(self, reader: Reader, account_id: AccountId, first: EmailId) -> tuple[EmailId, bool]:
         """Render a few from this id on; where to go on, and whether that was all."""
         account = reader.account(account_id)
         if account is None or first >= account.next_email_id:
             return first, True
-        end = min(account.next_email_id, EmailId(first + 50 * self._limits.slice_messages))
+        limits = self._limits
+        end = min(account.next_email_id, EmailId(first + 50 * limits.slice_messages))
         missing = self._store.digests.missing(account_id, range(first, end))
-        emails = reader.emails_of(account_id, missing)
-        some = emails[: self._limits.slice_messages]
-        for part in self._by_octets(some):
-            if not self._store.digests.put(render(self._store, part)):
-                return first, True  # a full volume: what comes later brings it back here
-        if len(some) < len(emails):
-            end = EmailId(some[-1].email_id + 1)
+        some = missing[: limits.slice_messages]
+        if len(some) < len(missing):
+            end = EmailId(some[-1] + 1)
+        rows: list[DigestRow] = []
+        until, commit = self._now() + limits.slice_seconds, self._last_commit
+        for part in self._by_octets(reader.emails_of(account_id, some), limits.part_messages):
+            if rows and (self._now() >= until or self._last_commit != commit):
+                end = part[0].email_id
+                break
+            rows += render(self._store, part, self._breathe)
+        if not self._store.digests.put(rows):
+            return first, True  # a full volume: what comes later brings it back here
         return end, end >= account.next_email_id
+
+    def _breathe(self) -> None:
+        """Before each message. Who waits for the interpreter would have it after 5 ms else: twice in a NOOP."""
+        if self._now() >= self._next_breath:
+            time.sleep(self._limits.breath_seconds)
+            self._next_breath = self._now() + 20 * self._limits.breath_seconds

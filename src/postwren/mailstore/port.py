@@ -105,6 +105,11 @@ class Reader(ReplicaReader, Protocol):
     ) -> "list[array[int]]":
         """Some columns of `Columns.TYPES` of the entries in these ranges (None is all), ascending by UID."""
 
+    def uids_with(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_ids: Sequence[FlagSetId], limit: int
+    ) -> "array[int]":
+        """The first entries in these ranges, up to `limit`, that have one of these sets: their UIDs, ascending."""
+
     def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
         """The flags of the entries in these ranges."""
 

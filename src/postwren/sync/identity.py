@@ -15,7 +15,7 @@ from postwren.sync.look import Arrived
 from postwren.sync.remote import Remote
 from postwren.terms import AccountId, EmailId
 
-__all__ = ["email_sizes", "recognise", "repair"]
+__all__ = ["HEADER", "email_sizes", "headers_here", "recognise", "repair"]
 
 HEADER: Final = 64 << 10
 """A header is looked for in so many octets."""
@@ -34,7 +34,7 @@ async def recognise(
     for start in range(0, len(candidates), AT_ONCE):
         batch = candidates[start : start + AT_ONCE]
         email_ids = sorted({email_id for arrived in batch for email_id in by_size[arrived.size]})
-        mine = await store.read(partial(_headers, store, account_id, email_ids))
+        mine = await store.read(partial(headers_here, store, account_id, email_ids))
         theirs = await remote.headers(name, [arrived.uid for arrived in batch])
         for arrived in batch:
             header = theirs.get(arrived.uid, b"").rstrip(b"\r\n")
@@ -44,7 +44,8 @@ async def recognise(
     return found
 
 
-def _headers(store: Store, account_id: AccountId, email_ids: Sequence[EmailId], reader: Reader) -> dict[EmailId, bytes]:
+def headers_here(store: Store, account_id: AccountId, email_ids: Sequence[EmailId], reader: Reader) -> dict[EmailId, bytes]:
+    """The headers of emails of ours without the line ends behind them, those that are longer than `HEADER` cut."""
     found = {}
     for email in reader.emails_of(account_id, email_ids):
         octets = store.read_body(email.body, 0, min(email.body.size, HEADER))

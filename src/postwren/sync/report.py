@@ -1,13 +1,16 @@
 """What a run tells, as it goes: one stream of events behind the bar, `--json` and programs. A run is `Began`, anything, and
-`Ended`, or `Failed`.
+`Ended`, `Verified` or `Failed`.
 """
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeAlias
 
 __all__ = [
     "Began",
+    "Difference",
+    "Differs",
     "Ended",
     "Event",
     "Failed",
@@ -17,6 +20,7 @@ __all__ = [
     "Progress",
     "Step",
     "Tell",
+    "Verified",
     "Watching",
     "as_json",
     "told",
@@ -118,7 +122,49 @@ class Failed:
     text: str
 
 
-Event: TypeAlias = Began | Found | Progress | Step | Held | Noted | Watching | Ended | Failed
+class Difference(enum.StrEnum):
+    """What may be different between the copy and the server. The values are told by `--json`."""
+
+    MISSING_HERE = "missing-here"
+    MISSING_THERE = "missing-there"
+    FLAGS = "flags"
+    OCTETS = "octets"  # they are not alike, and those here are as they came
+    DAMAGED = "damaged"  # those here are not as they came
+    HELD = "held"  # lost its counterpart when the server numbered anew: neither sent nor deleted
+    UNPAIRED = "unpaired"  # only here, to be sent by the next run
+    MAILBOX_MISSING_HERE = "mailbox-missing-here"
+    MAILBOX_MISSING_THERE = "mailbox-missing-there"
+    RENUMBERED = "renumbered"  # another UIDVALIDITY: the mailbox cannot be compared before the next run
+    REFUSED = "refused"  # the server does not show it
+
+
+@dataclass(frozen=True, slots=True)
+class Differs:
+    """One difference. `there` is the UID or UIDL there, `here` the UID here, as far as there is one."""
+
+    address: str
+    mailbox: str
+    difference: Difference
+    there: int | str | None = None
+    here: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The copy was compared with the server: how many messages of it were read here, how many there with how many octets, and
+    how often it differs in what."""
+
+    address: str
+    here: int
+    there: int
+    octets: int
+    differences: Mapping[str, int]
+    seconds: float
+    is_quick: bool = False
+
+
+Event: TypeAlias = Began | Found | Progress | Step | Held | Noted | Watching | Differs | Verified | Ended | Failed
 Tell: TypeAlias = Callable[[Event], None]
 
 
@@ -149,6 +195,10 @@ def told(event: Event) -> str:
                 f"{address}: held: the server has lost {boxes}. Nothing of it was deleted here; where that is right, "
                 f"`postwren sync run {address} --accept-deletions` deletes it (it can be brought back for 30 days)"
             )
+        case Differs():
+            return _told_difference(event)
+        case Verified():
+            return _told_verified(event)
         case Ended():
             return _told_end(event)
 
@@ -158,6 +208,40 @@ _HOW: Final = {
     "idle": "watching; the server tells what changes in INBOX (IDLE), the other mailboxes are looked at every {minutes} min",
     "poll": "watching; the server tells nothing by itself, it is asked every {minutes} min",
 }
+
+
+_DIFFERENCES: Final = {
+    Difference.MISSING_HERE: "is there and not here",
+    Difference.MISSING_THERE: "is here and not there any more",
+    Difference.FLAGS: "has other flags",
+    Difference.OCTETS: "has other octets there than here",
+    Difference.DAMAGED: "is damaged here",
+    Difference.HELD: "is held here: it lost its counterpart when the server numbered anew",
+    Difference.UNPAIRED: "is only here; the next run sends it",
+    Difference.MAILBOX_MISSING_HERE: "the mailbox is there and not here",
+    Difference.MAILBOX_MISSING_THERE: "the mailbox is here and not there",
+    Difference.RENUMBERED: "the server numbers its messages anew (UIDVALIDITY); it can be compared after the next run",
+    Difference.REFUSED: "the server does not show it",
+}
+
+
+def _told_difference(event: Differs) -> str:
+    there = f" {event.there} there" if event.there is not None else ""
+    here = f" {event.here} here" if event.here is not None else ""
+    which = f" message{there}{',' * bool(there and here)}{here}" if there or here else ""
+    more = f" ({event.text})" if event.text else ""
+    return f"{event.address}: {event.mailbox}:{which} {_DIFFERENCES[event.difference]}{more}"
+
+
+def _told_verified(event: Verified) -> str:
+    how = "by sizes and headers" if event.is_quick else f"octet by octet ({size(event.octets)})"
+    did = f"{event.here:,} messages here are whole, {event.there:,} compared {how}, {event.seconds:.1f} s"
+    if event.differences.get(Difference.DAMAGED):
+        did = did.replace("are whole", "read")
+    if not event.differences:
+        return f"{event.address}: no difference: {did}"
+    counted = ", ".join(f"{count:,} {name}" for name, count in sorted(event.differences.items()))
+    return f"{event.address}: {sum(event.differences.values()):,} differences: {counted}; {did}"
 
 
 def _told_end(end: Ended) -> str:

@@ -1,6 +1,7 @@
 """The client shells against small servers that say what a test wants, over real sockets."""
 
 import asyncio
+import base64
 import datetime
 import ssl
 import zlib
@@ -328,3 +329,61 @@ def test_imap_goes_on_as_it_is_where_compression_is_refused() -> None:
             await device.run(Noop())
 
     against(CompressingImap(is_willing=False), work)
+
+
+class SaslServer:
+    """Offers what it is told to, and says yes to whatever comes."""
+
+    def __init__(self, capabilities: list[bytes]) -> None:
+        self.heard: list[bytes] = []
+        self._capabilities = capabilities
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK ready\r\n")
+        while line := await reader.readline():
+            self.heard.append(line.rstrip())
+            word = line.split()[0]
+            if word == b"CAPA":
+                writer.write(b"+OK\r\n" + b"".join(name + b"\r\n" for name in self._capabilities) + b".\r\n")
+            else:
+                writer.write(b"-ERR [UTF8] never\r\n" if word == b"UTF8" else b"+OK\r\n")
+
+
+def log_in(capabilities: list[bytes], **how: Any) -> tuple[list[bytes], str]:
+    server = SaslServer(capabilities)
+    used: list[str] = []
+
+    async def work(port: int) -> None:
+        async with Pop3Client("127.0.0.1", port, security=Security.NONE) as device:
+            used.append(await device.login("ann", **how))
+
+    try:
+        against(server, work)
+    except ServerFailed as failed:
+        used.append(str(failed))
+    return server.heard[1:], used[0]
+
+
+@pytest.mark.parametrize("pipelining", [[], [b"PIPELINING"]])
+def test_a_device_logs_in_by_the_best_that_both_know(pipelining: list[bytes]) -> None:
+    word, token = Secret("right"), Secret("t0k3n")
+    plain = b"AUTH PLAIN AGFubgByaWdodA=="
+    assert log_in([*pipelining, b"SASL PLAIN LOGIN"], password=word) == ([plain], "PLAIN")
+    assert log_in([*pipelining, b"UTF8", b"SASL PLAIN"], password=word) == ([b"UTF8", plain], "PLAIN")
+    assert log_in([*pipelining, b"UTF8"], password=word) == ([b"UTF8", b"USER ann", b"PASS right"], "USER")
+    heard, used = log_in([*pipelining, b"SASL XOAUTH2 PLAIN"], token=token)
+    assert (used, base64.b64decode(heard[0].split()[2])) == ("XOAUTH2", b"user=ann\1auth=Bearer t0k3n\1\1")
+
+
+def test_a63_a_login_is_never_weaker_than_it_was() -> None:
+    for offered in ([b"SASL PLAIN"], []):
+        heard, said = log_in(offered, password=Secret("right"), pinned="SCRAM-SHA-256")
+        assert (heard, "not SCRAM-SHA-256" in said) == ([], True)
+    heard, said = log_in([b"SASL PLAIN"], token=Secret("t"))
+    assert (heard, "OAUTHBEARER" in said) == ([], True)
+
+
+def test_a63_a_server_that_says_yes_before_it_proved_itself_is_left() -> None:
+    heard, said = log_in([b"SASL SCRAM-SHA-256 PLAIN"], password=Secret("right"))
+    assert heard[0].startswith(b"AUTH SCRAM-SHA-256 ")
+    assert said not in ("SCRAM-SHA-256", "PLAIN")

@@ -224,6 +224,30 @@ def test_it_follows_all_accounts_and_drops_what_is_gone(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+class Once(Fast):
+    look = 3_600.0
+
+
+def test_who_gets_mail_is_indexed_before_the_next_look_at_all_accounts(tmp_path: Path) -> None:
+    async def story() -> None:
+        here = await opened(tmp_path)
+        ann, ben = await here.scene.account(), await here.scene.account("ben@example.org")
+        await here.scene.append(ann, mail("apples"))
+        here.indexer = Indexer(here.scene.store, here.index, pace=Once)
+        running = asyncio.create_task(here.indexer.run())
+        async with asyncio.timeout(20):
+            await until(lambda: here.index.indexed_up_to(ann.account_id) == 1)
+            for number in (1, 2):
+                await here.scene.append(ben, mail(f"pears {number}"))
+                await until(lambda number=number: here.index.indexed_up_to(ben.account_id) == number)  # type: ignore[misc]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        here.index.close()
+        await here.scene.end()
+
+    asyncio.run(story())
+
+
 def test_it_waits_while_there_are_deliveries(tmp_path: Path) -> None:
     async def story() -> None:
         here = await opened(tmp_path)

@@ -18,6 +18,7 @@ from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import QueryTooBig, SearchTooLong
 from postwren.mailstore.model import Entry
 from postwren.mailstore.port import Store, TextIndex
+from postwren.mailstore.service import find, search
 from postwren.mailstore.service.copymove import move
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.find import Bounds, Columns, Finder, columns_of
@@ -133,7 +134,7 @@ def found(world: World, index: TextIndex | None, query: q.Query) -> list[int]:
     for way in ("whole", "glance", "digests"):
         work = work_on(world, index, query, way)
         assert work.run(world.store.reader, lambda: False)
-        rows[way] = work.rows
+        rows[way] = [*work.rows]
     assert rows["glance"] == rows["whole"]
     assert rows["digests"] == rows["whole"]
     return rows["whole"]
@@ -236,6 +237,45 @@ QUERIES: st.SearchStrategy[q.Query] = st.recursive(
 @given(query=QUERIES)
 def test_it_finds_what_a_look_at_every_message_finds(world: World, index: TextIndex | None, query: q.Query) -> None:
     assert found(world, index, query) == [n for n in range(len(MESSAGES)) if is_true(world, n, query)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(query=QUERIES)
+def test_it_finds_the_same_some_messages_at_a_time(world: World, query: q.Query) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "ROWS_AT_ONCE", 2)
+        assert found(world, None, query) == [n for n in range(len(MESSAGES)) if is_true(world, n, query)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(query=QUERIES)
+def test_it_finds_the_same_with_the_columns_that_it_asks_of(world: World, query: q.Query) -> None:
+    """Of a large mailbox no others are copied."""
+    finder = Finder(world.store, Keys(world.store.read_body, world.store.digests))
+    columns = columns_of(world.entries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(find, "MANY", 1)
+        patch.setattr(find, "COLUMNS_AT_ONCE", 2)
+        answer = asyncio.run(finder.search(world.account_id, _Arrays(columns), query))
+    rows = [n for n in range(len(MESSAGES)) if is_true(world, n, query)]
+    assert [*answer.uids] == [columns.uids[row] for row in rows]
+    if q.is_about_modseq(query):
+        assert [*answer.modseqs] == [columns.modseqs[row] for row in rows]
+    if q.is_fuzzy(query):
+        assert [*answer.internaldates] == [columns.internaldates[row] for row in rows]
+
+
+class _Arrays:
+    """As a snapshot has them."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.uids = array("I", columns.uids)
+        self.email_ids = array("Q", columns.email_ids)
+        self.flagset_ids = array("I", columns.flagset_ids)
+        self.modseqs = array("Q", columns.modseqs)
+        self.internaldates = array("q", columns.internaldates)
+        self.savedates = array("q", columns.savedates)
+        self.sizes = array("Q", columns.sizes)
 
 
 @pytest.mark.parametrize(

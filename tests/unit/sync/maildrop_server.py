@@ -24,6 +24,7 @@ class Session:
     without: frozenset[bytes] = frozenset()  # of PIPELINING, TOP, UTF8
     garbled: bytes = b""  # in place of the answer to this many-th RETR: no end of its own
     shorter: frozenset[int] = frozenset()  # messages that are cut short, and ended as if whole, when first asked for
+    fickle: frozenset[int] = frozenset()  # messages that are cut short otherwise every time
     endless: bool = False
 
 
@@ -136,6 +137,8 @@ class _Talk:
             return
         if identity in self.kind.shorter and identity not in self.asked:
             octets = octets[: len(octets) // 2].rpartition(b"\r\n")[0] + b"\r\n"
+        if identity in self.kind.fickle:
+            octets = octets[: 20 + len(self.drop.retrieved)] + b"\r\n"
         self.asked.add(identity)
         self.say(b"+OK\r\n" + stuffed(octets))
         while self.kind.endless:

@@ -279,6 +279,21 @@ def test_a_message_that_came_short_is_asked_for_again_before_anything_is_deleted
     play(open_store, tmp_path, story)
 
 
+def test_a_message_that_comes_otherwise_every_time_is_kept_and_never_deleted_for_it(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async def story(device: Device, drop: Maildrop, port: int) -> None:
+        drop.sessions = [Session(fickle=frozenset({2}))]
+        assert await device.sync(port)
+        assert (list(drop.messages), len(device.messages())) == ([2], 3)
+        assert "not deleted there" in device.noted[0]
+        drop.sessions = [Session()]
+        assert await device.sync(port)
+        assert (drop.messages, letter(1) in device.messages()) == ({}, True)
+
+    play(open_store, tmp_path, story)
+
+
 @pytest.mark.parametrize("garbled", [b"hello\r\n", b"+OK\r\n.\r\n.\r\n", b"+OK " + b"x" * 9000 + b"\r\n"])
 def test_a_server_that_leaves_the_protocol_is_left_without_a_deletion(
     open_store: OpenStore, tmp_path: Path, garbled: bytes

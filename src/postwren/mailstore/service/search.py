@@ -5,10 +5,13 @@ the messages that are left when its turn comes. Nothing recurses over the query.
 (`service/find.py` cuts it into slices).
 """
 
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from math import inf
+from operator import not_
 from typing import Any, Final, TypeAlias
 
 from postwren.mailstore import query as q
@@ -21,6 +24,9 @@ __all__ = ["FixedColumns", "Search"]
 
 DAY: Final = 86_400
 KEYS_AT_ONCE: Final = 4_096
+ROWS_AT_ONCE: Final = 16_384
+"""Rows that are judged without a pause: a thread that does more in one step of the interpreter keeps the loop's waiting. Answers
+that are longer are arrays, for a list or a set of a million numbers takes 40 MB and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,9 @@ class FixedColumns:
     sizes: Sequence[int] = ()
 
 
-_Steps: TypeAlias = Generator[None, None, list[int]]
+_Steps: TypeAlias = Generator[None, None, Sequence[int]]
 """Work that pauses, and the rows that it finds."""
+_Test: TypeAlias = Callable[[int], bool]
 
 
 @dataclass(slots=True)
@@ -46,8 +53,8 @@ class _Frame:
 
     query: q.Query
     parts: list[q.Query]  # the dearest first: they are taken from the end
-    left: list[int]  # And: rows that are true so far. Or: not yet true. Not: those of which its part is not true
-    found: set[int] = field(default_factory=set)  # Or: true
+    rows: Sequence[int]  # those that it is asked of
+    left: Sequence[int]  # And: those that are true so far. Or: not yet true. Not: those of which its part is not true
 
 
 class Search:
@@ -62,7 +69,7 @@ class Search:
         self._flags: dict[int, frozenset[str]] = {}
         self._reader: Reader | None = None
         self._steps = self._evaluate(query)
-        self.rows: list[int] = []
+        self.rows: Sequence[int] = []
         """Positions in the columns, ascending: the answer, once `run` said True."""
 
     def run(self, reader: Reader, is_time_up: Callable[[], bool]) -> bool:
@@ -74,20 +81,21 @@ class Search:
 
     def _evaluate(self, query: q.Query) -> Iterator[None]:
         stack: list[_Frame] = []
-        now, rows = query, list(range(len(self._columns.uids)))
+        now: q.Query = query
+        rows: Sequence[int] = range(len(self._columns.uids))
         while True:
-            parts = q.parts_of(now)
+            parts = () if _is_negative(now) else q.parts_of(now)
             if rows and (parts or isinstance(now, q.And | q.Or)):
-                stack.append(_Frame(now, sorted(parts, key=self._cost, reverse=True), rows))
+                stack.append(_Frame(now, sorted(parts, key=self._cost, reverse=True), rows, rows))
             else:
                 rows = (yield from self._leaf(now, rows)) if rows else []
                 yield
                 if stack:
-                    _take(stack[-1], rows)
+                    yield from _take(stack[-1], rows)
             while stack and not (stack[-1].parts and stack[-1].left):
-                rows = _result(stack.pop())
+                rows = yield from _result(stack.pop())
                 if stack:
-                    _take(stack[-1], rows)
+                    yield from _take(stack[-1], rows)
             if not stack:
                 self.rows = rows
                 return
@@ -96,7 +104,7 @@ class Search:
     def _cost(self, query: q.Query) -> int:
         return self._costs[id(query)]
 
-    def _leaf(self, query: q.Query, rows: list[int]) -> _Steps:
+    def _leaf(self, query: q.Query, rows: Sequence[int]) -> _Steps:
         match query:
             case q.Header() | q.Body() | q.Text():
                 email_ids = self._columns.email_ids
@@ -104,10 +112,16 @@ class Search:
                 return [row for row in rows if email_ids[row] in found]
             case q.Day(of=q.DayOf.SENT) | q.ThreadIs():
                 return (yield from self._keys_leaf(query, rows))
+            case q.Uids(ranges):
+                return _in_ranges(self._columns.uids, ranges, rows)
+            case q.SaveDateSupported():
+                return rows
+            case q.Not(inner):
+                return (yield from _judged(rows, *self._column_test(inner), is_negative=True))
             case _:
-                return self._column_leaf(query, rows)
+                return (yield from _judged(rows, *self._column_test(query), is_negative=False))
 
-    def _keys_leaf(self, query: q.Query, rows: list[int]) -> _Steps:
+    def _keys_leaf(self, query: q.Query, rows: Sequence[int]) -> _Steps:
         found: list[int] = []
         for start in range(0, len(rows), KEYS_AT_ONCE):
             some = rows[start : start + KEYS_AT_ONCE]
@@ -119,32 +133,28 @@ class Search:
             yield
         return found
 
-    def _column_leaf(self, query: q.Query, rows: list[int]) -> list[int]:
+    def _column_test(self, query: q.Query) -> tuple[Sequence[int], _Test]:
+        """The column that a condition asks of, and what it asks: built-in methods, which cost no frame a message."""
         columns = self._columns
         match query:
-            case q.Uids(ranges):
-                return _in_ranges(columns.uids, ranges, rows)
             case q.HasFlag(flag):
-                having = self._sets_with(flag.lower(), set(columns.flagset_ids))
-                return [row for row in rows if columns.flagset_ids[row] in having]
+                return columns.flagset_ids, self._sets_with(flag.lower(), set(columns.flagset_ids)).__contains__
             case q.Larger(size):
-                return [row for row in rows if columns.sizes[row] > size]
+                return columns.sizes, size.__lt__
             case q.Smaller(size):
-                return [row for row in rows if columns.sizes[row] < size]
+                return columns.sizes, size.__gt__
             case q.ModSeqFrom(modseq):
-                return [row for row in rows if columns.modseqs[row] >= modseq]
+                return columns.modseqs, modseq.__le__
             case q.EmailIs(email_id):
-                return [row for row in rows if columns.email_ids[row] == email_id]
+                return columns.email_ids, email_id.__eq__
             case q.Younger(seconds, now):
-                return [row for row in rows if columns.internaldates[row] >= now - seconds]
+                return columns.internaldates, (now - seconds).__le__
             case q.Older(seconds, now):
-                return [row for row in rows if columns.internaldates[row] <= now - seconds]
+                return columns.internaldates, (now - seconds).__ge__
             case q.Day(of, relation, day):
-                dates = columns.savedates if of is q.DayOf.SAVED else columns.internaldates
                 first, last = _seconds_of(relation, day)
-                return [row for row in rows if first <= dates[row] < last]
-            case q.SaveDateSupported():
-                return rows
+                dates = columns.savedates if of is q.DayOf.SAVED else columns.internaldates
+                return dates, lambda date: first <= date < last
             case _:
                 raise AssertionError(query)
 
@@ -173,21 +183,53 @@ def _costs(query: q.Query) -> dict[int, int]:
     return costs
 
 
-def _take(frame: _Frame, rows: list[int]) -> None:
+def _is_negative(query: q.Query) -> bool:
+    """Whether it is the contrary of what one column says, which is judged as one condition."""
+    if not isinstance(query, q.Not):
+        return False
+    match query.query:
+        case q.Day(of=of):
+            return of is not q.DayOf.SENT
+        case inner:
+            return isinstance(inner, q.HasFlag | q.Larger | q.Smaller | q.ModSeqFrom | q.EmailIs | q.Younger | q.Older)
+
+
+def _judged(rows: Sequence[int], column: Sequence[int], test: _Test, *, is_negative: bool) -> _Steps:
+    found = array("I")
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        values: Iterable[int] = column[some.start : some.stop] if isinstance(some, range) else map(column.__getitem__, some)
+        hits: Iterable[bool] = map(test, values)
+        right = compress(some, map(not_, hits) if is_negative else hits)
+        if len(rows) <= ROWS_AT_ONCE:
+            return [*right]
+        found.extend(right)
+        yield
+    return found
+
+
+def _without(rows: Sequence[int], gone: Sequence[int]) -> _Steps:
+    """Both ascend, and what goes is among the rows."""
+    if not gone:
+        return rows
+    left = array("I")
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        out = set(gone[bisect_left(gone, some[0]) : bisect_right(gone, some[-1])])
+        if len(rows) <= ROWS_AT_ONCE:
+            return [row for row in some if row not in out]
+        left.extend([row for row in some if row not in out])
+        yield
+    return left
+
+
+def _take(frame: _Frame, rows: Sequence[int]) -> Generator[None]:
     """One part of it is true of these rows."""
-    match frame.query:
-        case q.Or():
-            frame.found.update(rows)
-            frame.left = [row for row in frame.left if row not in frame.found]
-        case q.Not():
-            true = set(rows)
-            frame.left = [row for row in frame.left if row not in true]
-        case _:
-            frame.left = rows
+    frame.left = rows if isinstance(frame.query, q.And | q.Fuzzy) else (yield from _without(frame.left, rows))
 
 
-def _result(frame: _Frame) -> list[int]:
-    return sorted(frame.found) if isinstance(frame.query, q.Or) else frame.left
+def _result(frame: _Frame) -> _Steps:
+    return (yield from _without(frame.rows, frame.left)) if isinstance(frame.query, q.Or) else frame.left
 
 
 def _is_key(query: q.Query, value: Any) -> bool:
@@ -212,9 +254,9 @@ def _seconds_of(relation: q.Relation, day: int) -> tuple[float, float]:
             return day * DAY, inf
 
 
-def _in_ranges(uids: Sequence[int], ranges: UidRanges, rows: list[int]) -> list[int]:
-    found: list[int] = []
+def _in_ranges(uids: Sequence[int], ranges: UidRanges, rows: Sequence[int]) -> Sequence[int]:
+    found = array("I")
     for lo, hi in ranges:
         first = bisect_left(rows, bisect_left(uids, lo))
-        found += rows[first : bisect_left(rows, bisect_right(uids, hi))]
-    return found
+        found.extend(rows[first : bisect_left(rows, bisect_right(uids, hi))])
+    return found if len(found) > ROWS_AT_ONCE else found.tolist()

@@ -7,7 +7,7 @@ from postwren.mailstore.model import Mailbox
 from postwren.mailstore.port import UidRanges
 from postwren.terms import Uid
 
-__all__ = ["all_of", "contains", "of", "of_ascending", "uids_of", "union"]
+__all__ = ["LARGEST", "above", "all_of", "contains", "of", "of_ascending", "uids_of", "union"]
 
 LARGEST = (1 << 32) - 1
 
@@ -51,6 +51,13 @@ def contains(ranges: Sequence[tuple[int, int]], uid: int) -> bool:
     """Whether a UID is in these (ascending and disjoint) ranges."""
     at = bisect_right(ranges, (uid, LARGEST)) - 1
     return at >= 0 and ranges[at][0] <= uid <= ranges[at][1]
+
+
+def above(ranges: UidRanges, uid: int) -> list[tuple[int, int]]:
+    """What of these (ascending and disjoint) ranges is above a UID."""
+    at = bisect_right(ranges, (uid, LARGEST))
+    cut = [(uid + 1, ranges[at - 1][1])] if at and ranges[at - 1][1] > uid else []
+    return [*cut, *ranges[at:]]
 
 
 def all_of(mailbox: Mailbox) -> UidRanges:

@@ -111,15 +111,19 @@ class View:
         """Messages go. Gives their sequence numbers, from the last to the first, so that each is true when it is told; UIDs that
         are not in the view are passed over. Linear in the view, whatever the number of messages."""
         seqnums = {seqnum for uid in uids if (seqnum := self.seqnum(uid)) is not None}
-        if not seqnums:
-            return []
         told = sorted(seqnums, reverse=True)
+        self.remove([(seqnum - 1, seqnum) for seqnum in reversed(told)])
+        return told
+
+    def remove(self, spans: Ranges) -> None:
+        """Messages go, by where they stand: half-open, 0-based, ascending, as `slices` gives them."""
+        if not spans:
+            return
         kept = array(self._uids.typecode)
         start = 0
-        for seqnum in reversed(told):
-            kept += self._uids[start : seqnum - 1]
-            start = seqnum
+        for first, end in spans:
+            kept += self._uids[start:first]
+            start = end
         kept += self._uids[start : self.count]
         self._uids, self._is_shared = kept, False
         self.count = len(kept)
-        return told

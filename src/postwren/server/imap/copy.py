@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import UidRanges, Unit
 from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.copymove import Transferred, copy, copy_across, move
-from postwren.mailstore.service.expunge import expunge
+from postwren.mailstore.service.expunge import ExpungeOutcome, expunge
 from postwren.protocols.imap import code
 from postwren.protocols.imap.code import CopyUid, HighestModSeq, MessageLimit
 from postwren.protocols.imap.command import Copy, Expunge, Move
@@ -18,9 +19,9 @@ from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import EXPUNGED, NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, UID_REQUIRED, Refusal
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
-from postwren.server.imap.store import allowed_flags
+from postwren.server.imap.store import AT_A_TIME, allowed_flags, cut
 
-__all__ = ["COMMANDS", "TRY_CREATE"]
+__all__ = ["COMMANDS", "TRY_CREATE", "expunge_deleted"]
 
 TRY_CREATE: Final = Refusal("no such mailbox", code.TRYCREATE)
 
@@ -85,8 +86,7 @@ async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges
         return
     now = int(session.service.now())
     if found.account_id == selected.account_id:
-        unit = move(selected.account_id, selected.mailbox_id, ranges, found.mailbox.mailbox_id, now)
-        done = await session.service.store.perform(unit)
+        done = await _move_within(session, selected, ranges, found, now)
     else:  # no unit of work spans accounts: what the answer says happened did, and a crash between leaves both
         done = await session.service.store.perform(_copy_unit(selected, ranges, found, now))
         gone = expunge(selected.account_id, selected.mailbox_id, uidrange.of(done.source), now, only_deleted=False)
@@ -97,6 +97,25 @@ async def _move(session: ImapSession, tag: str, command: Move, ranges: UidRanges
     if copy_uid is not None:
         session.say(Condition(Status.OK, "moved", copy_uid))
     session.finish(tag, "MOVE done", _highest(session) if done.source else None)
+
+
+async def _move_within(session: ImapSession, selected: Selected, ranges: UidRanges, found: Place, now: int) -> Transferred:
+    """Each message as a whole (RFC 6851 section 3.3), of many some at a time, so that others come in between. What was moved
+    before it went wrong is told."""
+    done = Transferred(found.mailbox.uidvalidity, [], [])
+    try:
+        for part in cut(selected, spans_of(selected, ranges)):
+            unit = move(selected.account_id, selected.mailbox_id, part, found.mailbox.mailbox_id, now)
+            moved = await session.service.store.perform(unit)
+            done = Transferred(moved.uidvalidity, done.source + moved.source, done.destination + moved.destination)
+            if session.is_closed:
+                break
+    except MailstoreError:
+        copy_uid = _copy_uid(done)
+        if copy_uid is not None and not session.is_closed:
+            session.say(Condition(Status.OK, "moved, before it went wrong", copy_uid))
+        raise
+    return done
 
 
 def _copy_unit(selected: Selected, ranges: UidRanges, found: Place, now: int) -> Unit[Transferred]:
@@ -156,11 +175,22 @@ async def _expunge(session: ImapSession, tag: str, ranges: UidRanges) -> None:
     """D-32: what has \\Deleted, and of that what the session knows (D-36)."""
     selected = session.selected
     assert selected is not None
-    unit = expunge(selected.account_id, selected.mailbox_id, ranges, int(session.service.now()))
-    outcome = await session.service.store.perform(unit)
+    outcome = await expunge_deleted(session, selected, ranges)
     if not session.is_closed:
-        session.tell_news()
         session.finish(tag, "EXPUNGE done", _highest(session) if outcome.uids else None)
+
+
+async def expunge_deleted(session: ImapSession, selected: Selected, ranges: UidRanges) -> ExpungeOutcome:
+    """Some at a time, so that others come in between; the outcome names what went last."""
+    done: ExpungeOutcome | None = None
+    while True:
+        now = int(session.service.now())
+        unit = expunge(selected.account_id, selected.mailbox_id, ranges, now, most=AT_A_TIME)
+        outcome = await session.service.store.perform(unit)
+        done = outcome if outcome.uids or done is None else done
+        if not outcome.is_more or session.is_closed:
+            return done
+        ranges = uidrange.above(ranges, outcome.uids[-1])
 
 
 COMMANDS: Final = {

@@ -52,8 +52,10 @@ def capability(session: ImapSession, tag: str, _: Capability) -> Later:
     return None
 
 
-def noop(session: ImapSession, tag: str, _: Noop | Check) -> Later:
-    session.finish(tag, "done")
+def noop(session: ImapSession, _tag: str, _: Noop | Check) -> Later:
+    """As `finish`, in its cheap form."""
+    session.tell_news()
+    session.core.send_ok(b"done")
     return None
 
 
@@ -89,7 +91,12 @@ def start_tls(session: ImapSession, tag: str, _: StartTls) -> Later:
 
 
 def login(session: ImapSession, tag: str, command: Login) -> Later:
-    return _judge(session, tag, session.service.authenticator.password(command.name, command.password, session.link))
+    authenticator = session.service.authenticator
+    accepted = authenticator.remembered(command.name, command.password, session.link)
+    if accepted is None:
+        return _judge(session, tag, authenticator.password(command.name, command.password, session.link))
+    _accept(session, tag, accepted)
+    return None
 
 
 def authenticate(session: ImapSession, tag: str, command: Authenticate) -> Later:

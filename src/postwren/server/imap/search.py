@@ -49,6 +49,7 @@ __all__ = ["COMMANDS", "find_in_columns"]
 
 T = TypeVar("T")
 
+SEQNUMS_AT_ONCE: Final = 2_048
 FOLLOWED: Final = 20_000  # messages of a mailbox in which a search is kept up to date
 TELL_EVERY: Final = 10.0  # seconds between two INPROGRESS
 EVERYTHING: Final = Returns(frozenset({ReturnOption.ALL}))
@@ -157,17 +158,17 @@ def find_in_columns(session: ImapSession, snapshot: Snapshot, query: q.Query) ->
 def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: bool = True) -> Result:
     """What the view knows of it, as the command counts: messages that were not told of do not exist (D-36)."""
     view = selected.view
-    uids, modseqs, dates = found.uids, found.modseqs, found.internaldates
-    numbers: Sequence[int] = uids
-    places: Sequence[int | None]
+    columns: tuple[Sequence[int], ...] = (found.uids, found.modseqs, found.internaldates)
+    uids, modseqs, dates = columns
     if len(uids) == view.count and uids == view.shown[: view.count]:  # arrays: a large mailbox, and all of it
         places = array("I", range(1, view.count + 1))
     else:
         places = _seqnums(view, uids)
-    if not isinstance(places, array) and None in places:
-        known = [at for at, place in enumerate(places) if place is not None]
-        uids, modseqs, dates = [uids[at] for at in known], [modseqs[at] for at in known], [dates[at] for at in known]
-    numbers = uids if asked.is_uid else places if isinstance(places, array) else [place for place in places if place is not None]
+    if 0 in places:
+        known = [at for at, place in enumerate(places) if place]
+        places = array("I", [places[at] for at in known])
+        uids, modseqs, dates = [column and [column[at] for at in known] for column in columns]
+    numbers: Sequence[int] = uids if asked.is_uid else places
     return Result(
         numbers,
         uids,
@@ -177,11 +178,18 @@ def _result(selected: Selected, found: Found, asked: Asked, *, is_ascending: boo
     )
 
 
-def _seqnums(view: View, uids: Sequence[int]) -> list[int | None]:
-    """One by one, or where there are many, of all that the view has at once."""
-    if len(uids) < view.count // 32:
-        return [view.seqnum(uid) for uid in uids]
-    return [*map(dict(zip(view.shown[: view.count], range(1, view.count + 1), strict=True)).get, uids)]
+def _seqnums(view: View, uids: Sequence[int]) -> "array[int]":
+    """Sequence numbers; 0 where the view has no such message. Some at a time; not one by one where they lie close together."""
+    found, shown = array("I"), view.shown
+    for at in range(0, len(uids), SEQNUMS_AT_ONCE):
+        some = uids[at : at + SEQNUMS_AT_ONCE]
+        start, end = view.span(min(some), max(some))
+        if end - start > 16 * len(some):
+            found.extend([view.seqnum(uid) or 0 for uid in some])
+        else:
+            places = dict(zip(shown[start:end], range(start + 1, end + 1), strict=True))
+            found.extend([places.get(uid, 0) for uid in some])
+    return found
 
 
 # -- what was said before

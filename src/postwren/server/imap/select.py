@@ -5,12 +5,11 @@ A mailbox of up to some ten thousand messages is in memory when SELECT is answer
 commands that need numbers wait for the columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from postwren.mailstore.port import UidRanges
+from postwren.mailstore.port import Reader, UidRanges
 from postwren.mailstore.service import uidrange
-from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.flags import SEEN
 from postwren.mailstore.snapshot import SnapshotHandle
 from postwren.protocols.imap import code
@@ -24,6 +23,7 @@ from postwren.protocols.imap.response.list import ListEntry
 from postwren.protocols.imap.response.size import Exists, FlagList, Recent, Vanished, format_vanished
 from postwren.protocols.imap.state import State
 from postwren.server.imap import place
+from postwren.server.imap.copy import expunge_deleted
 from postwren.server.imap.objectid import mailbox_id
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_MAILBOX, NOT_ENABLED
@@ -36,6 +36,10 @@ __all__ = ["COMMANDS"]
 
 OF_CHANGE: Final = frozenset("swite")
 """Rights without any of which a mailbox is read-only (RFC 4314 section 5.2)."""
+
+FEW_GONE: Final = 5_000
+"""UIDs that were given and are gone: so many tombstones at most are read on the loop."""
+GONE_AT_ONCE: Final = 20_000
 
 
 def select(session: ImapSession, tag: str, command: Select) -> Later:
@@ -55,27 +59,22 @@ def select(session: ImapSession, tag: str, command: Select) -> Later:
     handle = session.service.snapshots.at_hand(found.account_id, found.mailbox.mailbox_id)
     if handle is None:
         return session.attempt(tag, _load(session, tag, command, found))
-    _enter(session, tag, command, found, handle)
-    return None
+    return _enter(session, tag, command, found, handle)
 
 
 async def _load(session: ImapSession, tag: str, command: Select, found: Place) -> None:
-    """The mailbox must be read first, for QRESYNC with all its columns."""
+    """The mailbox must be read first."""
     handle = await session.service.snapshots.open(found.account_id, found.mailbox.mailbox_id)
-    try:
-        if command.qresync is not None:
-            await handle.loaded()
-    except BaseException:
-        handle.close()
-        raise
     if session.is_closed:
         handle.close()
-    else:
-        _enter(session, tag, command, found, handle)
+        return
+    later = _enter(session, tag, command, found, handle)
+    if later is not None:
+        await later
 
 
-def _enter(session: ImapSession, tag: str, command: Select, found: Place, handle: SnapshotHandle) -> None:
-    """The mailbox is selected. QRESYNC needs its columns."""
+def _enter(session: ImapSession, tag: str, command: Select, found: Place, handle: SnapshotHandle) -> Later:
+    """The mailbox is selected."""
     is_read_only = command.is_examine or not OF_CHANGE & found.rights
     rights = found.rights - OF_CHANGE if command.is_examine else found.rights
     texts = session.service.flag_texts.of(found.account_id)
@@ -89,9 +88,28 @@ def _enter(session: ImapSession, tag: str, command: Select, found: Place, handle
         session.finish(tag, says, code.READ_ONLY if is_read_only else code.READ_WRITE)
 
     if command.qresync is not None and command.qresync.uidvalidity == handle.snapshot.uidvalidity:
-        session.stream(_resynchronize(session, selected, command.qresync), done)
+        snapshot = handle.snapshot
+        if not snapshot.is_loaded or snapshot.uidnext - snapshot.count > FEW_GONE:
+            return session.attempt(tag, _resynchronize_later(session, selected, command.qresync, done))
+        reader = session.service.store.reader
+        gone = reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(command.qresync.modseq))
+        session.stream(_resynchronize(session, selected, command.qresync, gone), done)
     else:
         done()
+    return None
+
+
+async def _resynchronize_later(session: ImapSession, selected: Selected, state: QresyncState, done: Callable[[], None]) -> None:
+    """The columns are needed, and what may be a hundred thousand tombstones is read off the loop. Of what happens meanwhile the
+    selected mailbox takes notes."""
+    await selected.handle.loaded()
+
+    def unit(reader: Reader) -> Sequence[int]:
+        return reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(state.modseq))
+
+    gone = await session.service.store.read(unit)
+    if session.selected is selected:
+        session.stream(_resynchronize(session, selected, state, gone), done)
 
 
 def _tell(session: ImapSession, selected: Selected, handle: SnapshotHandle) -> None:
@@ -144,18 +162,19 @@ def _first_unseen(selected: Selected, handle: SnapshotHandle) -> int:
     return min([snapshot.flagset_ids.index(flagset_id) + 1 for flagset_id in unseen], default=0)
 
 
-def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState) -> Iterator[bytes]:
+def _resynchronize(session: ImapSession, selected: Selected, state: QresyncState, gone: Sequence[int]) -> Iterator[bytes]:
     """RFC 7162 section 3.2.5.1: what went and what changed since the client was here, a piece at a time. Tombstones stay for
     ever, so that the client's message sequence match data is of no use to us."""
-    reader = session.service.store.reader
     wanted = _known(state)
     view = selected.view
-    gone = reader.expunged_since(selected.account_id, selected.mailbox_id, ModSeq(state.modseq))
-    if view.shown is not selected.snapshot.uids:  # what went since it was opened, the view still has
-        gone = [uid for uid in gone if view.seqnum(uid) is None]
-    uids = gone if wanted is None else [uid for uid in gone if _is_in(wanted, uid)]
-    if uids:
-        yield format_vanished(Vanished(tuple(uidrange.of(uids)), is_earlier=True), False)
+    for first in range(0, len(gone), GONE_AT_ONCE):
+        uids = gone[first : first + GONE_AT_ONCE]
+        if view.shown is not selected.snapshot.uids:  # what went since it was opened, the view still has
+            uids = [uid for uid in uids if view.seqnum(uid) is None]
+        if wanted is not None:
+            uids = [uid for uid in uids if _is_in(wanted, uid)]
+        if uids:
+            yield format_vanished(Vanished(tuple(uidrange.of_ascending(uids)), is_earlier=True), False)
     for first in range(0, view.count if selected.snapshot.highestmodseq > state.modseq else 0, TOLD_AT_ONCE):
         if session.selected is not selected:
             return
@@ -193,9 +212,8 @@ async def close(session: ImapSession, tag: str, _: Close) -> None:
         session.leave()
         session.finish(tag, "CLOSE done")
         return
-    known = ((1, selected.view.largest_uid),) if selected.handle.is_loaded else None
-    unit = expunge(selected.account_id, selected.mailbox_id, known, int(session.service.now()))
-    outcome = await session.service.store.perform(unit)
+    known = (1, selected.view.largest_uid if selected.handle.is_loaded else uidrange.LARGEST)
+    outcome = await expunge_deleted(session, selected, [known])
     is_resynchronizing = session.enabled.qresync
     session.leave()
     session.finish(tag, "CLOSE done", HighestModSeq(outcome.modseq) if is_resynchronizing and outcome.uids else None)

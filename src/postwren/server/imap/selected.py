@@ -53,6 +53,7 @@ class Selected:
     __slots__ = (
         "_changed",
         "_expunged",
+        "_going",
         "_keywords",
         "_own",
         "_sets",
@@ -90,6 +91,7 @@ class Selected:
         self.tells_flags = True  # NOTIFY may ask for no changes of flags, or for news with UIDs (RFC 5465 section 5.1)
         self.tells_uids = False
         self._expunged: list[tuple[int, int]] = []
+        self._going: list[tuple[int, int]] = []  # ascending: of these expunges some were told, from the last on
         self._changed: list[tuple[int, int]] = []
         self._own: set[int] = set()  # ModSeqs of our own changes of flags, which are told already
         self._sets: set[int] = set()  # sets of flags whose keywords the client was told of
@@ -140,19 +142,24 @@ class Selected:
 
     def news(self, enabled: Enabled, *, may_expunge: bool) -> bytes:
         """What the client does not know yet, rendered; b"" where it knows all, or there is no such mailbox any more. While it
-        `is_behind` there is more, and numbers stay as they are: what is queued counts by them."""
+        `is_behind` there is more. Expunges come first, all of them; then numbers stay as they are until there is no more."""
         snapshot = self.handle.snapshot
         view = self.view
         if self.is_gone:
             self.is_behind = False
             return b""
-        if not (self._expunged or self._changed) and view.count == snapshot.count:
+        if not (self._going or self._expunged or self._changed) and view.count == snapshot.count:
             self._own.clear()
+            self.is_behind = False
             return b""
         pieces: list[bytes] = []
-        if may_expunge and self._expunged and not self.is_behind:
-            pieces += [update.news(is_before=True) for update in tuple(self.contexts.values())]
+        if may_expunge and (self._going or (self._expunged and not self.is_behind)):
+            if not self._going:
+                pieces += [update.news(is_before=True) for update in tuple(self.contexts.values())]
             pieces.append(self._tell_expunged(enabled))
+            self.is_behind = bool(self._going)
+            if self._going:
+                return b"".join(pieces)
         known = view.largest_uid
         pieces.append(self._tell_appended(snapshot))
         pieces.append(self._tell_changed(snapshot, known, enabled))
@@ -160,12 +167,28 @@ class Selected:
         return b"".join(pieces)
 
     def _tell_expunged(self, enabled: Enabled) -> bytes:
-        ranges, self._expunged = uidrange.union(self._expunged), []
+        """Some, the last ones first: each number is then true when it is told. All where a search is kept up to date, which tells
+        what it loses before."""
+        if not self._going:
+            self._going, self._expunged = [*uidrange.union(self._expunged)], []
         view = self.view
-        uids = [uid for start, end in view.slices([*ranges]) for uid in view.shown[start:end]]
-        seqnums = view.expunge(uids)
+        left = view.count if self.contexts else TOLD_AT_ONCE
+        spans: list[tuple[int, int]] = []
+        while self._going and left:
+            low, high = self._going.pop()
+            start, end = view.span(low, high)
+            if end - start > left:
+                start = end - left
+                self._going.append((low, view.shown[start] - 1))
+            if start < end:
+                spans.append((start, end))
+                left -= end - start
+        spans.reverse()
+        uids = [uid for start, end in spans for uid in view.shown[start:end]]
+        view.remove(spans)
         if enabled.qresync or enabled.uidonly:  # RFC 7162 section 3.2.10, RFC 9586 section 3.3
-            return format_vanished(Vanished(tuple(uidrange.of(uids))), False) if uids else b""
+            return format_vanished(Vanished(tuple(uidrange.of_ascending(uids))), False) if uids else b""
+        seqnums = [seqnum for start, end in reversed(spans) for seqnum in range(end, start, -1)]
         return (b"* %d EXPUNGE\r\n" * len(seqnums)) % tuple(seqnums)
 
     def _tell_appended(self, snapshot: Snapshot) -> bytes:

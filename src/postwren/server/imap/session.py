@@ -242,20 +242,21 @@ class ImapSession:
     def tell_news(self, *, may_expunge: bool = True) -> None:
         """What happened in the selected mailbox, and elsewhere where NOTIFY asked for it."""
         if self.selected is not None:
-            self.render(self.selected.news(self.enabled, may_expunge=may_expunge))
+            if not self.selected.is_behind:  # where it is, what is queued already comes before
+                self.render(self.selected.news(self.enabled, may_expunge=may_expunge))
             if self.selected.is_gone:
                 self._lose(DELETED)
             elif self.selected.is_behind:
-                self.core.send(Rendered(self._rest_of_news(self.selected)))
+                self.core.send(Rendered(self._rest_of_news(self.selected, may_expunge=may_expunge)))
         if self.notifier is not None:
             self.render(self.notifier())
 
-    def _rest_of_news(self, selected: Selected) -> Iterator[bytes]:
+    def _rest_of_news(self, selected: Selected, *, may_expunge: bool) -> Iterator[bytes]:
         """While the peer keeps up. Bounded, for others may change flags for ever: what then is left, the next command tells."""
-        for _ in range(selected.view.count // TOLD_AT_ONCE + 2):
+        for _ in range(selected.view.count // TOLD_AT_ONCE + 4):
             if not selected.is_behind or self.selected is not selected:
                 return
-            yield selected.news(self.enabled, may_expunge=False)
+            yield selected.news(self.enabled, may_expunge=may_expunge)
 
     def finish(self, tag: str, text: str, with_code: Code | None = None, *, may_expunge: bool = True) -> None:
         """Tagged OK, behind the news. Without `may_expunge` numbers stay as they are (RFC 9051 section 7.5.1)."""

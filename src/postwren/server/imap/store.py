@@ -1,6 +1,6 @@
 """STORE and UID STORE (RFC 9051 section 6.4.6, RFC 7162 section 3.1.3)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from postwren.mailstore.errors import MailstoreError
@@ -19,13 +19,13 @@ from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.terms import ModSeq
 
-__all__ = ["COMMANDS", "NO_SUCH_FLAG", "allowed_flags", "is_unknown"]
+__all__ = ["AT_A_TIME", "COMMANDS", "NO_SUCH_FLAG", "allowed_flags", "cut", "is_unknown"]
 
 NO_SUCH_FLAG: Final = Refusal("no such system flag", None, Status.BAD)
 
 AT_ONCE: Final = 500
 """Messages: so many are changed and told on the loop, in 2 ms at most."""
-AT_A_TIME: Final = 20_000
+AT_A_TIME: Final = 10_000
 """And so many in one unit of work: a STORE need not be one as a whole (RFC 9051 section 6.4.6), but each message is changed or
 not."""
 
@@ -95,27 +95,29 @@ def _store(session: ImapSession, tag: str, command: Store, ranges: UidRanges, fl
         if done is not None:
             tell(done)
             return None
-    return session.attempt(tag, _store_later(session, selected, _cut(selected, spans), unit, tell))
+    return session.attempt(tag, _store_later(session, selected, cut(selected, spans), unit, tell))
 
 
-def _cut(selected: Selected, spans: Sequence[Span]) -> list[UidRanges]:
-    """Ranges of UIDs, up to `AT_A_TIME` messages each."""
-    shown, parts, left = selected.view.shown, list[UidRanges](), 0
+def cut(selected: Selected, spans: Sequence[Span]) -> Iterator[UidRanges]:
+    """Ranges of UIDs, up to `AT_A_TIME` messages each; the next ones are looked for when they are asked for. The spans are of
+    the view as it is at the first."""
+    shown, part, left = selected.view.shown, list[tuple[int, int]](), AT_A_TIME
     for start, end in spans:
         while start < end:
-            if not left:
-                parts.append([])
-                left = AT_A_TIME
             step = min(left, end - start)
-            parts[-1] = [*parts[-1], *uidrange.of_ascending(shown[start : start + step])]
+            part += uidrange.of_ascending(shown[start : start + step])
             start, left = start + step, left - step
-    return parts
+            if not left:
+                yield part
+                part, left = [], AT_A_TIME
+    if part:
+        yield part
 
 
 async def _store_later(
     session: ImapSession,
     selected: Selected,
-    parts: Sequence[UidRanges],
+    parts: Iterator[UidRanges],
     unit: Callable[[UidRanges], Unit[FlagsChanged]],
     tell: Callable[[Sequence[FlagsChanged]], None],
 ) -> None:

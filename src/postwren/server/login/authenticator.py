@@ -103,6 +103,21 @@ class Authenticator:
             return Refused(RefusalReason.PRIVACY_REQUIRED)
         return await self._judge_password(login, "", password, link)
 
+    def remembered(self, login: str, password: Secret[str], link: LinkControl) -> Accepted | None:
+        """What `password` says, at once, where this was right a moment ago. None: it must be hashed, put off or refused; nothing
+        was counted then."""
+        attempt, now, prepared = self._attempt(login, link), self._now(), prepare(password)
+        account = self._account(attempt.login)
+        if account is None or prepared is None or not self._may_show_secrets(link):
+            return None
+        if self._throttle.is_blocked(attempt.address, now) or self._throttle.wait(attempt.address, attempt.login, now) > 0:
+            return None
+        guess = fingerprint(self._key, attempt.login, prepared)
+        if not self._cache.knows(account.account_id, account.credentials.password_hash, guess, now):
+            return None
+        self._throttle.succeeded(attempt.address, account.login)
+        return Accepted(account.account_id, account.login)
+
     def begin(self, mechanism: str, link: LinkControl) -> "LoginExchange | Refused":
         """Start an exchange; `mechanism` as the peer spelt it."""
         name = mechanism.upper()

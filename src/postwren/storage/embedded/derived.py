@@ -12,6 +12,7 @@ import contextlib
 import threading
 from array import array
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
@@ -28,8 +29,8 @@ from postwren.terms import AccountId, EmailId
 __all__ = ["EmbeddedDigests"]
 
 T = TypeVar("T")
-LAYOUT: Final = 1
-"""Of the table: another one is dropped and begun again."""
+LAYOUT: Final = 2
+"""Of the tables: others are dropped and begun again."""
 BITS: Final = 40
 """A row's key is one number, account and email, so that rows of neighbours lie side by side."""
 PAGE: Final = 16384
@@ -38,10 +39,20 @@ MOST_KNOWN: Final = 64 << 20
 LOCK_MILLISECONDS: Final = 5_000
 KEPT: Final = DigestRow._fields[2:]
 
-TABLE: Final = "CREATE TABLE main.digest (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, {})".format(
-    ", ".join(f'"{name}"' for name in KEPT)
-)
-INSERT: Final = f"INSERT OR REPLACE INTO main.digest VALUES ({', '.join('?' * (2 + len(KEPT)))})"  # noqa: S608 - a number of places
+SHORT: Final = tuple(name for name in KEPT if name not in (*RENDERED, "header", "preview"))
+"""Kept once more, in a table of their own: what sorts a mailbox is a tenth of what shows it, and so are the pages."""
+
+
+def _table(name: str, columns: tuple[str, ...]) -> str:
+    texts = ", ".join(f'"{column}"' for column in columns)
+    return f"CREATE TABLE main.{name} (key INTEGER PRIMARY KEY, version INTEGER NOT NULL, {texts})"
+
+
+TABLES: Final = {"digest": _table("digest", KEPT), "short": _table("short", SHORT)}
+INSERT: Final = {
+    name: f"INSERT OR REPLACE INTO main.{name} VALUES ({', '.join('?' * (2 + len(columns)))})"  # noqa: S608 - a number of places
+    for name, columns in (("digest", KEPT), ("short", SHORT))
+}
 TOGETHER: Final = {
     name: f"SELECT CAST(group_concat({name}, x'00') AS BLOB), count(*) FROM main.digest WHERE key BETWEEN ? AND ?"  # noqa: S608
     for name in RENDERED
@@ -51,14 +62,19 @@ SELECT: Final = (
     " WHERE d.key BETWEEN (r.value ->> 0) + ?2 AND (r.value ->> 1) + ?2"
 )
 CHECK: Final = (
-    "SELECT d.key & ?3 FROM json_each(?1) r CROSS JOIN main.digest d CROSS JOIN store.email e"
+    "SELECT d.key & ?3 FROM json_each(?1) r CROSS JOIN main.short d CROSS JOIN store.email e"
     " WHERE d.key BETWEEN (r.value ->> 0) + ?2 AND (r.value ->> 1) + ?2 AND d.version = ?4"
     " AND e.account_id = ?5 AND e.email_id = d.key - ?2 AND substr(e.content_id, 1, 8) = d.content"
 )
-PRUNE: Final = (
-    "DELETE FROM main.digest WHERE key BETWEEN ?1 AND ?2 AND NOT EXISTS"
-    " (SELECT 1 FROM store.email WHERE account_id = ?3 AND email_id = digest.key - ?1)"
+PRUNE: Final = tuple(
+    f"DELETE FROM main.{name} WHERE key BETWEEN ?1 AND ?2 AND NOT EXISTS"  # noqa: S608 - one of ours
+    f" (SELECT 1 FROM store.email WHERE account_id = ?3 AND email_id = {name}.key - ?1)"
+    for name in TABLES
 )
+
+
+_SHORT: Final = frozenset(SHORT)
+_short: Final = itemgetter(*[2 + KEPT.index(name) for name in SHORT])
 
 
 def _key(account_id: int) -> int:
@@ -109,6 +125,8 @@ class EmbeddedDigests:
         base = _key(account_id)
         chosen = ", ".join(f'd."{name}"' for name in names)
         sql = SELECT.replace("*", chosen)
+        if set(names) <= _SHORT:
+            sql = sql.replace("main.digest", "main.short")
         found = {row[0] - base: row[1:] for row in self._rows(sql, ranges_text(uidrange.of(wanted)), base)}
         return [found.get(email_id) for email_id in email_ids]
 
@@ -145,10 +163,12 @@ class EmbeddedDigests:
         if not rows:
             return True
         records = [(_key(row[0]) + row[1], VERSION, *row[2:]) for row in rows]
+        shorts = [(*record[:2], *_short(record)) for record in records]
 
         def write(connection: apsw.Connection) -> bool:
             with immediate(connection):
-                connection.executemany(INSERT, records)
+                connection.executemany(INSERT["digest"], records)
+                connection.executemany(INSERT["short"], shorts)
             return True
 
         if not self._use(write, False):
@@ -170,7 +190,8 @@ class EmbeddedDigests:
 
     def prune(self, account_id: AccountId) -> None:
         base = _key(account_id)
-        self._rows(PRUNE, base, base + (1 << BITS) - 1, account_id)
+        for sql in PRUNE:
+            self._rows(sql, base, base + (1 << BITS) - 1, account_id)
 
     # -- connections
 
@@ -219,8 +240,9 @@ class EmbeddedDigests:
         connection.execute("ATTACH ? AS store", (f"file:{quote(str(self._index))}{vfs}",))
         with immediate(connection):
             if value(connection, "PRAGMA main.user_version") != LAYOUT:
-                connection.execute("DROP TABLE IF EXISTS main.digest")
-                connection.execute(TABLE)
+                for name, table in TABLES.items():
+                    connection.execute(f"DROP TABLE IF EXISTS main.{name}")
+                    connection.execute(table)
                 connection.execute(f"PRAGMA main.user_version = {LAYOUT}")
         return connection
 

@@ -36,7 +36,7 @@ __all__ = ["EmbeddedReader", "credentials_text", "ranges_text"]
 
 MOST_REMEMBERED: Final = 1000
 PAGE_ROWS: Final = 1000
-COLUMN_ROWS: Final = 10_000  # of a page of `_COLUMNS`
+COLUMN_ROWS: Final = 10_000  # of a page of columns: its texts are parsed in one step of the interpreter
 NO_FLAGS: Final[frozenset[str]] = frozenset()
 
 _EMAIL: Final = "SELECT account_id, email_id, content_id, segment, offset, size, crc, has_dot_line, refs FROM email"
@@ -53,6 +53,11 @@ _COLUMNS: Final = (
     "SELECT json_group_array(uid), json_group_array(email_id), json_group_array(flagset_id), json_group_array(modseq),"
     " json_group_array(internaldate), json_group_array(savedate), json_group_array(size)"
     " FROM (SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid > ? ORDER BY uid LIMIT 10000)"
+)
+_PICK: Final = f"SELECT max(uid), %s FROM ({ENTRIES_IN} LIMIT {COLUMN_ROWS})"  # noqa: S608 - texts of ours
+_UIDS_WITH: Final = (
+    f"SELECT json_group_array(uid) FROM ({ENTRIES_IN.replace('t.*', 't.uid')}"  # noqa: S608 - texts of ours
+    " AND t.flagset_id IN (SELECT value FROM json_each(?4)) LIMIT ?5)"
 )
 # Ten thousand neighbours that are all alike, as after STORE 1:*, need not be read one by one.
 _ALIKE: Final = (
@@ -226,11 +231,22 @@ class EmbeddedReader(ReplicaRows):
     def pick(
         self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges | None, names: Sequence[str]
     ) -> "list[array[int]]":
-        types = [Columns.TYPES[name] for name in names]  # KeyError for what is no column
-        ranges = ranges_text([(0, 2**32)] if uids is None else uids)
-        sql = ENTRIES_IN.replace("t.*", ", ".join([f"json_group_array(t.{name})" for name in names]))
-        found = self._columns(sql, account_id, mailbox_id, ranges) or [()] * len(types)
-        return [array(code, numbers) for code, numbers in zip(types, found, strict=True)]
+        found = [array(Columns.TYPES[name]) for name in names]  # KeyError for what is no column
+        sql = _PICK % ", ".join([f"json_group_array({name})" for name in names])
+        left: UidRanges = [(0, uidrange.LARGEST)] if uids is None else uids
+        while left and (row := self._row(sql, account_id, mailbox_id, ranges_text(left))) is not None and row[0] is not None:
+            before = len(found[0])
+            for column, text in zip(found, row[1:], strict=True):
+                column.extend(_numbers(text))
+            left = uidrange.above(left, row[0]) if len(found[0]) - before == COLUMN_ROWS else ()
+        return found
+
+    def uids_with(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_ids: Sequence[FlagSetId], limit: int
+    ) -> "array[int]":
+        sets = json.dumps(list(flagset_ids))
+        page = self._columns(_UIDS_WITH, account_id, mailbox_id, ranges_text(uids), sets, limit)
+        return array("I", page[0] if page else ())
 
     def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
         if len(uids) == 1:

@@ -169,6 +169,12 @@ class MemoryReader(ReplicaRows):
         positions = [Entry._fields.index(name) for name in names]
         return [array(Columns.TYPES[name], [row[at] for row in rows]) for name, at in zip(names, positions, strict=True)]  # type: ignore[misc]
 
+    def uids_with(
+        self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges, flagset_ids: Sequence[FlagSetId], limit: int
+    ) -> "array[int]":
+        found = [entry.uid for entry in self.entries(account_id, mailbox_id, uids) if entry.flagset_id in flagset_ids]
+        return array("I", found[:limit])
+
     def flag_columns(self, account_id: AccountId, mailbox_id: MailboxId, uids: UidRanges) -> FlagColumns:
         return FlagColumns(*self.pick(account_id, mailbox_id, uids, ("uid", "flagset_id", "modseq")))
 

@@ -123,6 +123,15 @@ class DigestContract:
         assert scene.store.digests.columns(ben.account_id, [3], ("message_id",)) == [("3@x",)]
 
     @story
+    async def test_slices_follow_each_other_while_nobody_delivers(self, scene: Scene) -> None:
+        ann = await ann_with(scene, 9)
+        clock = iter(range(0, 1 << 40, 1000))  # ages after the last commit, whenever one looks
+        limits = Limits(slice_messages=2, idle_seconds=900.0, pause_seconds=0, breath_seconds=0)
+        task = asyncio.ensure_future(Digester(scene.store, lambda: float(next(clock)), limits).run())
+        await until_quiet(scene, ann, task)
+        assert scene.store.digests.missing(ann.account_id, range(1, 10)) == []
+
+    @story
     async def test_rows_of_emails_that_are_gone_go(self, scene: Scene) -> None:
         ann = await ann_with(scene, 3)
         await Digester(scene.store, lambda: 0.0).ensure(ann.account_id, [1, 2, 3])

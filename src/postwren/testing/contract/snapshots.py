@@ -8,7 +8,7 @@ from postwren.mailstore.columns import Columns
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Account, Entry, Mailbox
 from postwren.mailstore.port import Reader
-from postwren.mailstore.service.copymove import move
+from postwren.mailstore.service.copymove import copy, move
 from postwren.mailstore.service.expunge import expunge
 from postwren.mailstore.service.flags import FlagAction, change_flags
 from postwren.mailstore.service.mailboxes import delete_mailbox, rename_mailbox
@@ -117,6 +117,20 @@ class SnapshotContract:
     """What snapshots do over any store."""
 
     @story
+    async def test_columns_of_more_messages_than_a_page_has(self, scene: Scene) -> None:
+        ann = await scene.account()
+        ids = ann.account_id, scene.mailbox(ann).mailbox_id
+        await scene.append(ann, b"one\r\n")
+        for _ in range(14):
+            await scene.perform(copy(*ids, [(1, 1 << 14)], ids[1], scene.now))
+        assert list(scene.reader.pick(*ids, None, ("uid",))[0]) == list(range(1, (1 << 14) + 1))
+        uids, flagset_ids = scene.reader.pick(
+            *ids, [(2, 5), (7, 10_010), (12_000, 12_000), (16_383, 1 << 20)], ("uid", "flagset_id")
+        )
+        assert list(uids) == [*range(2, 6), *range(7, 10_011), 12_000, 16_383, 16_384]
+        assert len(flagset_ids) == len(uids)
+
+    @story
     async def test_columns_say_what_entries_say(self, scene: Scene) -> None:
         ann = await scene.account()
         inbox = scene.mailbox(ann)
@@ -133,6 +147,11 @@ class SnapshotContract:
             found = zip(*scene.reader.flag_columns(*ids, ranges), strict=True)
             assert list(found) == [(e.uid, e.flagset_id, e.modseq) for e in wanted]
         assert list(scene.reader.flag_columns(*ids, [(4, 5)]).uids) == []
+        ids_of = {flags: number for number, flags in scene.reader.flagsets(ann.account_id).items()}
+        work = [ids_of[frozenset({"$Work"})]]
+        assert list(scene.reader.uids_with(*ids, [(3, 12), (19, 99)], work, 100)) == [3, 9, 10, 11, 12, 19, 20]
+        assert list(scene.reader.uids_with(*ids, [(3, 12), (19, 99)], work, 3)) == [3, 9, 10]
+        assert list(scene.reader.uids_with(*ids, [(1, 2), (4, 8)], work, 100)) == []
         sets = scene.reader.flagsets(ann.account_id)
         assert sets == {number: scene.reader.flagset(ann.account_id, number) for number in sets}
         assert set(sets.values()) == {frozenset(), frozenset({"\\Seen"}), frozenset({"$Work"})}

@@ -483,6 +483,31 @@ def test_a62_the_connections_of_a_device_that_come_together_are_hashed_once_or_t
     assert len(hashes) <= 2
 
 
+def test_a62_what_is_remembered_opens_at_once_and_nothing_else_does(hashes: list[str]) -> None:
+    async def scene() -> None:
+        w = await world(LoginPolicy(failure_delay=0))
+        home, away = Link(Peer("198.51.100.1", 1)), Link(Peer("10.99.0.1", 1))
+        assert w.judge.remembered(ANN, PASSWORD, home) is None, "it was never proved"
+        assert await w.judge.password(ANN, PASSWORD, home) == YES
+        assert w.judge.remembered(ANN, PASSWORD, home) == w.judge.remembered("ann", PASSWORD, away) == YES
+        for login, password in ((ANN, Secret("wrong")), ("nobody@example.org", PASSWORD), ("", PASSWORD), (ANN, Secret(""))):
+            assert w.judge.remembered(login, password, home) is None
+        assert w.judge.remembered(ANN, PASSWORD, Link(Peer("198.51.100.1", 1), tls=None)) is None, "in the clear"
+        assert len(hashes) == 1
+        for number in range(10):
+            assert await w.judge.password(ANN, Secret(str(number)), Link(Peer("10.7.0.1", 1))) == NO
+        assert w.judge.remembered(ANN, PASSWORD, Link(Peer("10.7.0.1", 1))) is None, "an address with too many failures"
+        assert w.judge.remembered(ANN, PASSWORD, Link(Peer("10.42.0.1", 1))) is None, "a login under attack, from a stranger"
+        assert w.judge.remembered(ANN, PASSWORD, home) == YES
+        await w.store.perform(set_credentials(AccountId(1), make_credentials(Secret("new"))))
+        assert w.judge.remembered(ANN, PASSWORD, home) is None
+        assert await w.judge.password(ANN, Secret("new"), home) == YES
+        w.clock.now += 300
+        assert w.judge.remembered(ANN, Secret("new"), home) is None
+
+    asyncio.run(scene())
+
+
 # -- accounts change
 
 
