@@ -51,8 +51,10 @@ crash: setup       ## kill -9 at 300 random moments
 deep: setup        ## random lives of sessions and devices, far more of them than in make test; a mailbox of a million
 	$(BIN)/python -W error -m tests.property.imap_walk --steps 100000
 	RUNS=10000 $(BIN)/pytest -q tests/property/test_plan_converges.py tests/property/test_sync_pop3.py
+	SYNC_RUNS=1000 $(BIN)/pytest -q tests/property/test_sync_lives.py
 	$(BIN)/python -m tests.crash.device_kill9 --kills 1000
 	$(BIN)/python -m tests.crash.device_kill9 --kills 1000 --peer dovecot
+	$(BIN)/python -m tests.crash.device_imap_kill9 --kills 300
 	$(BIN)/python -m bench.million
 
 ci:                ## what a landing runs

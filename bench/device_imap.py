@@ -12,8 +12,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.imap import upload
@@ -58,9 +59,12 @@ class Device:
             raise Unavailable(f"{words[0]} ended with {done.returncode}: {said}")
 
 
+Kind = tuple[Callable[[Device], None], Callable[[Device], list[str]]]
+
+
 def imap_rows(rows: Rows, folder: Path, server: Target, scale: float) -> None:
     """All four for one server; its name is a part of the rows'."""
-    kinds = {
+    kinds: dict[str, Kind] = {
         OURS: (_begin_ours, _run_ours),
         "mbsync": (_begin_mbsync, _run_mbsync),
         "offlineimap": (_begin_offline, _run_offline),
@@ -79,7 +83,7 @@ class _Bench:
         folder: Path,
         server: Target,
         proxy: Proxy,
-        kinds: dict[str, tuple[Callable[[Device], None], Callable[[Device], list[str]]]],
+        kinds: dict[str, Kind],
     ) -> None:
         self._rows = rows
         self._folder = folder
@@ -96,7 +100,9 @@ class _Bench:
         device.begin(device)
         return device
 
-    def _row(self, name: str, targets: dict[str, Callable[[], Device]], bar: float, turns: float = 0, octets: float = 0) -> None:
+    def _row(
+        self, name: str, targets: Mapping[str, Callable[[], Device]], bar: float, turns: float = 0, octets: float = 0
+    ) -> None:
         """Time `synchronise` of what each gives, and count what passes."""
         counted: dict[str, list[Counted]] = {kind: [] for kind in targets}
 
@@ -122,7 +128,7 @@ class _Bench:
     def first(self, count: int) -> None:
         login = self._server.user("u0")
         upload(self._server, "u0", b"INBOX", [_letter(number, 3000) for number in range(count)])
-        self._row("first", {kind: lambda kind=kind: self._device(kind, login) for kind in self._kinds}, 1, turns=LOGIN_TURNS + 8)
+        self._row("first", {kind: partial(self._device, kind, login) for kind in self._kinds}, 1, turns=LOGIN_TURNS + 8)
 
     def changes(self) -> None:
         login = self._server.user("u1")
@@ -135,15 +141,15 @@ class _Bench:
             devices[kind] = self._device(kind, login)
             devices[kind].synchronise()
             devices[kind].synchronise()
-        again = {kind: lambda kind=kind: devices[kind] for kind in devices}
+        again = {kind: partial(devices.__getitem__, kind) for kind in devices}
         self._row("nothing", again, 1, turns=LOGIN_TURNS + 1)
         ours = {OURS: lambda: _flagged(devices[OURS])}
         self._row("flag", ours, 0, turns=LOGIN_TURNS + 2)
         self._row("move", {OURS: lambda: _moved(devices[OURS])}, 0, octets=5000)
 
 
-LOGIN_TURNS = 2
-"""What comes before and behind: AUTHENTICATE and LOGOUT."""
+LOGIN_TURNS = 4
+"""What comes before and behind, at most: CAPABILITY, SCRAM's two (Dovecot, by PLAIN: one), LOGOUT."""
 
 
 def _count(counted: Counted, what: str) -> int:

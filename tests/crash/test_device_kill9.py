@@ -7,6 +7,7 @@ import pytest
 from bench.lab.dovecot import Dovecot
 from bench.lab.postwren import Postwren
 from bench.lab.process import Unavailable
+from tests.crash import device_imap_kill9
 from tests.crash.device_kill9 import LOGIN, crash
 
 pytestmark = pytest.mark.real
@@ -31,3 +32,17 @@ def test_d71_a_device_that_is_killed_loses_nothing_and_doubles_nothing(peer: str
     print(report.text())
     assert report.faults == []
     assert (report.kills, report.kept) == (10, report.delivered)
+
+
+def test_d71_a_device_that_copies_an_account_and_is_killed_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    server = Postwren(tmp_path / "server")
+    server.start()
+    try:
+        server.add_accounts([device_imap_kill9.LOGIN])
+        report = device_imap_kill9.crash(tmp_path, server.imap, kills=20, seed=7)
+    finally:
+        server.stop()
+    print(report.text())
+    assert report.faults == []
+    assert report.kills >= 20
+    assert report.moved > 20

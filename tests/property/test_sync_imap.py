@@ -103,6 +103,22 @@ def test_mailboxes_are_made_renamed_and_deleted_on_both_sides(abilities: Abiliti
     in_world(story)
 
 
+def test_a_copy_comes_from_a_mailbox_in_which_nothing_else_is_different(abilities: Abilities) -> None:
+    """The source is not compared in this run, and has a name all the same."""
+
+    async def story(world: World) -> None:
+        device = await world.device()
+        await world.server.create("Work")
+        await world.server.add("INBOX", letter(1), letter(2))
+        for _ in range(2):
+            await world.synchronise(device, abilities)
+        await device.copy("INBOX", 1, "Work")
+        assert (await world.synchronise(device, abilities)).is_complete
+        same(world, device)
+
+    in_world(story)
+
+
 def test_mail_that_came_to_a_mailbox_deleted_here_is_not_lost() -> None:
     async def story(world: World) -> None:
         device = await world.device()

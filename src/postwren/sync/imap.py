@@ -126,12 +126,14 @@ class _Run:
         wanted = listed if focus is None else [_unseen(one) for one in listed if one.remote_name in focus.remote_names]
         compared = await self._compare({mailbox.remote_name: mailbox for mailbox in wanted})
         planned = plan([one.state for one in compared], await self._copies(compared))
-        names = {one.replica.mailbox_id: one.replica.name for one in compared}
+        replicas = self._store.reader.replicas(self._account_id)  # a copy may come from a mailbox in which nothing is different
+        names = {replica.mailbox_id: replica.name for replica in replicas}
         hunks = self._without_held(planned.hunks, names)
         if self._options.is_dry_run:
             self._say(hunks, names)
             return False
         self._report(planned, names)
+        self.apply.mailboxes.update({replica.mailbox_id: Mailbox(replica) for replica in replicas})
         for one in compared:
             replica = one.replica._replace(uidvalidity=one.checkpoint.uidvalidity)
             self.apply.mailboxes[replica.mailbox_id] = Mailbox(replica, one.messages, one.new, one.state.storable)

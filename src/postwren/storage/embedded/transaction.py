@@ -62,13 +62,13 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
         self._mailboxes: dict[tuple[AccountId, MailboxId], Mailbox] = {}
         self._by_name: dict[tuple[AccountId, str], MailboxId] = {}
         self._flagset_ids: dict[tuple[AccountId, frozenset[str]], FlagSetId] = {}
-        self._bodies: Sequence[NewBody] = ()
+        self._bodies: set[int] = set()  # by id(); whoever began holds them
         self._placed: dict[int, BodyRef] = {}
         self._unreferenced: list[tuple[AccountId, EmailId]] = []
         self.changed: list[Change] = []
 
     def begin(self, bodies: Sequence[NewBody]) -> None:
-        self._bodies = bodies
+        self._bodies = set(map(id, bodies))
         self._placed.clear()
         self._unreferenced.clear()
         self.changed = []
@@ -212,7 +212,7 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
     def body_ref(self, body: NewBody) -> BodyRef:
         ref = self._placed.get(id(body))
         if ref is None:
-            if not any(body is mine for mine in self._bodies) or not isinstance(body, MemoryBody | SpooledBody):
+            if id(body) not in self._bodies or not isinstance(body, MemoryBody | SpooledBody):
                 raise KeyError("not a body of this unit")
             ref = self._placed[id(body)] = self._segment.place(body)
         return ref
