@@ -3,8 +3,7 @@ which nobody killed: every message once, on both sides alike (D-71).
 
     python -m tests.crash.device_imap_kill9 [--kills 300] [--seed N]
 
-Before each run both sides get messages, flags and moves; messages of even numbers move there, of odd ones here, so that no two
-moves are of the same. Each message tells its own octets.
+Before each run both sides get messages and flags, and some messages move here. Each message tells its own octets.
 """
 
 import argparse
