@@ -123,3 +123,12 @@ class Columns:
             if at is not None:
                 self.flagset_ids[at] = flagset_id
                 self.modseqs[at] = modseq
+
+    def set_flagset(self, ranges: Sequence[tuple[int, int]], flagset_id: int, modseq: int) -> None:
+        """Give what is here of these UIDs a set, but for entries that are newer than `modseq` already."""
+        for lo, hi in ranges:
+            start, end = self.span(lo, hi)
+            for at in range(start, end):
+                if self.modseqs[at] < modseq:
+                    self.flagset_ids[at] = flagset_id
+                    self.modseqs[at] = modseq

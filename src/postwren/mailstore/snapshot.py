@@ -30,6 +30,7 @@ from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Change, ChangeKind, Mailbox
 from postwren.mailstore.port import Reader, Store, Subscription, UidRanges
 from postwren.mailstore.service import uidrange
+from postwren.mailstore.service.flags import FlagsChanged
 from postwren.terms import AccountId, MailboxId, ModSeq, Uid, UidValidity
 
 __all__ = ["Delta", "Limits", "Snapshot", "SnapshotHandle", "Snapshots"]
@@ -118,14 +119,18 @@ class Snapshot(Columns):
             if len(self._answers) > MOST_ANSWERS:
                 del self._answers[next(iter(self._answers))]
 
-    def apply(self, changes: Sequence[Change], reader: Reader) -> Delta | None:
-        """Follow changes of this mailbox; None when it knew them."""
+    def apply(self, changes: Sequence[Change], reader: Reader, known: Sequence[FlagsChanged] = ()) -> Delta | None:
+        """Follow changes of this mailbox; None when it knew them. Flags that are `known` need not be read."""
         news = [change for change in changes if change.modseq > self.highestmodseq and change.kind in _TOLD]
         if not news:
             return None
         kinds: dict[ChangeKind, list[tuple[int, int]]] = {}
+        told = {done.modseq for done in known if done.changed}
+        unknown: list[tuple[int, int]] = []
         for change in news:
             kinds.setdefault(change.kind, []).append((change.uid_lo, change.uid_hi))
+            if change.kind is ChangeKind.FLAGS and change.modseq not in told:
+                unknown.append((change.uid_lo, change.uid_hi))
         expunged = uidrange.union(kinds.get(ChangeKind.EXPUNGED, ()))
         changed = uidrange.union(kinds.get(ChangeKind.FLAGS, ()))
         self.is_gone = ChangeKind.MAILBOX_DELETED in kinds
@@ -135,8 +140,11 @@ class Snapshot(Columns):
         if expunged:
             self.remove(expunged)
         appended = self._append(kinds.get(ChangeKind.APPENDED, ()), reader)
-        if changed:
-            self.set_flags(reader.flag_columns(self.account_id, self.mailbox_id, changed))
+        if unknown:
+            self.set_flags(reader.flag_columns(self.account_id, self.mailbox_id, uidrange.union(unknown)))
+        for done in known:
+            for flagset_id, ranges in done.changed:
+                self.set_flagset(ranges, flagset_id, done.modseq)
         self.count = len(self)
         return Delta(expunged, appended, changed, self.highestmodseq, self.is_gone)
 
@@ -186,6 +194,10 @@ class SnapshotHandle:
         called from within `snapshot`."""
         self._listener = note
 
+    def know(self, changes: Sequence[FlagsChanged]) -> None:
+        """The outcome of units that were performed just now: their flags are taken from it, and not read from the index."""
+        self._held().know(changes)
+
     def close(self) -> None:
         """Hold it no more; harmless when called twice."""
         shared, self._shared, self._listener = self._shared, None, None
@@ -207,7 +219,7 @@ class SnapshotHandle:
 class _Shared:
     """A snapshot with those who hold it, and what it has still to follow."""
 
-    __slots__ = ("_flush", "_is_ready", "_owner", "error", "handles", "has_row", "holds", "pending", "seen", "snapshot")
+    __slots__ = ("_flush", "_is_ready", "_known", "_owner", "error", "handles", "has_row", "holds", "pending", "seen", "snapshot")
 
     def __init__(self, owner: "Snapshots") -> None:
         self._owner = owner
@@ -218,6 +230,7 @@ class _Shared:
         self.handles: dict[SnapshotHandle, None] = {}
         self.holds = 0  # handles, and those who wait for one
         self.pending: list[Change] = []
+        self._known: list[FlagsChanged] = []  # of what is pending
         self.seen = ModSeq(0)  # of the account: up to here its changes were heard
         self.snapshot: Snapshot
 
@@ -276,6 +289,11 @@ class _Shared:
         if self._is_ready.is_set():
             self._schedule()
 
+    def know(self, changes: Sequence[FlagsChanged]) -> None:
+        """The outcome of what is pending, or some of it."""
+        if self.pending:
+            self._known += changes
+
     def _schedule(self) -> None:
         # once for all units of a group commit: a thousand idle sessions are told once
         if self._flush is None:
@@ -289,7 +307,8 @@ class _Shared:
         if not self.pending or not self._is_ready.is_set() or self.error is not None:
             return
         pending, self.pending = self.pending, []
-        delta = self.snapshot.apply(pending, self._owner.reader)
+        known, self._known = self._known, []
+        delta = self.snapshot.apply(pending, self._owner.reader, known)
         if delta is None:
             return
         if delta.is_gone:

@@ -56,6 +56,15 @@ class ReceiveBuffer:
         self._start = self._searched = end + 1
         return TOO_LONG if end - start > limit else self._data[start:end]
 
+    def next_line(self, limit: int) -> bytes | None:
+        """Look at the line that `line` would cut; None where there is no whole one, or it is too long."""
+        end = self._data.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._data)
+        if end < 0 or self._skipping or end - self._start > limit:
+            return None
+        return self._data[self._start : end]
+
     def _part_of_line(self, end: int, limit: int) -> bytes | TooLong | None:
         """A line that is not whole yet, or was given up: `end` is where its LF is, or negative."""
         if self._skipping:

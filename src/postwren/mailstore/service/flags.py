@@ -2,10 +2,13 @@
 back, so that two sessions that each add one both succeed (D-38)."""
 
 import enum
+from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from postwren.mailstore.columns import FlagColumns
 from postwren.mailstore.errors import TooMany
@@ -15,7 +18,20 @@ from postwren.mailstore.service import uidrange
 from postwren.mailstore.service.lookup import owner_and_mailbox
 from postwren.terms import SYSTEM_FLAGS, AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
-__all__ = ["DELETED", "LIMITS", "SEEN", "FlagAction", "FlagSets", "FlagsChanged", "Limits", "change_flags", "intern", "normal"]
+__all__ = [
+    "DELETED",
+    "LIMITS",
+    "SEEN",
+    "FlagAction",
+    "FlagChange",
+    "FlagSets",
+    "FlagsChanged",
+    "Limits",
+    "change_flags",
+    "change_flags_in_turn",
+    "intern",
+    "normal",
+]
 
 SEEN: Final = "\\Seen"
 DELETED: Final = "\\Deleted"
@@ -84,6 +100,15 @@ class FlagSets(dict[FlagSetId, frozenset[str]]):
         return flags
 
 
+class FlagChange(NamedTuple):
+    """A change of flags of the entries in these ranges."""
+
+    uids: UidRanges
+    action: FlagAction
+    flags: Iterable[str]
+    unchanged_since: ModSeq | None = None
+
+
 def change_flags(
     account_id: AccountId,
     mailbox_id: MailboxId,
@@ -94,34 +119,65 @@ def change_flags(
 ) -> Unit[FlagsChanged]:
     """Change flags of the entries in these ranges, under one new ModSeq (D-37). An entry whose set stays as it is keeps
     its ModSeq; one that changed after `unchanged_since` is left alone (RFC 7162 section 3.1.3)."""
-    given = normal(flags)
+    unit = change_flags_in_turn(account_id, mailbox_id, [FlagChange(uids, action, flags, unchanged_since)])
 
-    def unit(tx: Transaction) -> FlagsChanged:
+    def one(tx: Transaction) -> FlagsChanged:
+        return unit(tx)[0]
+
+    return one
+
+
+def change_flags_in_turn(account_id: AccountId, mailbox_id: MailboxId, changes: Sequence[FlagChange]) -> Unit[list[FlagsChanged]]:
+    """Several changes, each as `change_flags` and under a ModSeq of its own (RFC 7162 section 3.1), of which no two may name the
+    same entry. The rows of account and mailbox change once; a refusal is of all of them."""
+    given = [normal(change.flags) for change in changes]
+
+    def unit(tx: Transaction) -> list[FlagsChanged]:
         account, mailbox = owner_and_mailbox(tx, account_id, mailbox_id)
         flagsets = FlagSets(tx, account_id)
-        columns = tx.flag_columns(account_id, mailbox_id, uids)
-        modified: list[Uid] = []
-        if unchanged_since is not None:
-            modified = [Uid(uid) for uid, modseq in zip(columns.uids, columns.modseqs, strict=True) if modseq > unchanged_since]
-        modseq = ModSeq(account.modseq + 1)
+        columns = tx.flag_columns(account_id, mailbox_id, uidrange.union([span for change in changes for span in change.uids]))
+        done: list[FlagsChanged] = []
+        news: list[Change] = []
         moves: Counter[tuple[FlagSetId, FlagSetId]] = Counter()
-        changed: list[tuple[FlagSetId, UidRanges]] = []
-        for old, mine in _by_set(columns, frozenset(modified)).items():
-            new = intern(tx, account_id, _changed(flagsets[old], action, given))
-            if new != old and mine:
-                ranges = uidrange.of_ascending(mine)
-                tx.set_flagset(account_id, mailbox_id, ranges, new, modseq)
-                changed.append((new, ranges))
-                moves[old, new] += len(mine)
-        if not changed:
-            return FlagsChanged([], modified, mailbox.highestmodseq)
-        tx.update_mailbox(_recounted(mailbox, moves, flagsets, modseq))
-        tx.update_account(account._replace(modseq=modseq))
-        every = uidrange.union([each for _, ranges in changed for each in ranges])
-        tx.insert_changes([Change(account_id, modseq, ChangeKind.FLAGS, mailbox_id, lo, hi) for lo, hi in every])
-        return FlagsChanged(changed, modified, modseq)
+        modseq, highest = account.modseq, mailbox.highestmodseq
+        for change, flags in zip(changes, given, strict=True):
+            mine = columns if len(changes) == 1 else _part(columns, change.uids)
+            modified = _modified(mine, change.unchanged_since)
+            changed: list[tuple[FlagSetId, UidRanges]] = []
+            for old, uids in _by_set(mine, frozenset(modified)).items():
+                new = intern(tx, account_id, _changed(flagsets[old], change.action, flags))
+                if new != old and uids:
+                    changed.append((new, uidrange.of_ascending(uids)))
+                    moves[old, new] += len(uids)
+            if changed:
+                modseq = highest = ModSeq(modseq + 1)
+                for new, ranges in changed:
+                    tx.set_flagset(account_id, mailbox_id, ranges, new, modseq)
+                every = uidrange.union([each for _, ranges in changed for each in ranges])
+                news += [Change(account_id, modseq, ChangeKind.FLAGS, mailbox_id, lo, hi) for lo, hi in every]
+            done.append(FlagsChanged(changed, modified, highest))
+        if news:
+            tx.update_mailbox(_recounted(mailbox, moves, flagsets, modseq))
+            tx.update_account(account._replace(modseq=modseq))
+            tx.insert_changes(news)
+        return done
 
     return unit
+
+
+def _part(columns: FlagColumns, ranges: UidRanges) -> FlagColumns:
+    part = FlagColumns(array("I"), array("I"), array("Q"))
+    for lo, hi in ranges:
+        start, end = bisect_left(columns.uids, lo), bisect_right(columns.uids, hi)
+        for mine, every in zip(part, columns, strict=True):
+            mine.extend(every[start:end])
+    return part
+
+
+def _modified(columns: FlagColumns, unchanged_since: ModSeq | None) -> list[Uid]:
+    if unchanged_since is None:
+        return []
+    return [Uid(uid) for uid, modseq in zip(columns.uids, columns.modseqs, strict=True) if modseq > unchanged_since]
 
 
 def _by_set(columns: FlagColumns, left_out: frozenset[int]) -> dict[FlagSetId, Sequence[int]]:
@@ -142,6 +198,7 @@ def _by_lower(flags: Iterable[str]) -> dict[str, str]:
     return by_lower
 
 
+@lru_cache(maxsize=64)  # a client does the same to one message after the other
 def _changed(old: frozenset[str], action: FlagAction, given: frozenset[str]) -> frozenset[str]:
     mine = _by_lower(old)
     if action is FlagAction.REMOVE:

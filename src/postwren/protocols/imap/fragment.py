@@ -66,6 +66,13 @@ class FragmentReader:
             return line[:-1]
         return line if len(line) <= limit else TOO_LONG
 
+    def next_line(self, limit: int) -> bytes | None:
+        """Look at the line that `line` would cut; None where there is no whole one within the limit."""
+        line = self.buffer.next_line(limit + 1)
+        if line is None or line[-1:] == b"\r":
+            return line and line[:-1]
+        return line if len(line) <= limit else None
+
     def begin_literal(self, size: int) -> None:
         """The next `size` octets are a literal: `gather`, or `take` until `left` is 0."""
         self._left = size

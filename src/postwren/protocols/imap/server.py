@@ -22,7 +22,7 @@ nothing learned before TLS counts behind it (A-02).
 import enum
 import re
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from postwren.protocols.imap.command import (
     Authenticate,
@@ -67,6 +67,7 @@ __all__ = ["Sendable", "ServerConnection"]
 Sendable: TypeAlias = Untagged | Tagged | Continuation | Rendered
 _Next: TypeAlias = Event | Literal[NeedData.NEED_DATA]
 _Owed: TypeAlias = type[Command]
+_C = TypeVar("_C", bound=Command)
 
 FOREIGN: Final = re.compile(rb"(GET|POST|PUT|HEAD|OPTIONS|CONNECT|PRI) |\x16")
 """How HTTP and a TLS handshake begin: somebody was led here (A-06)."""
@@ -94,6 +95,7 @@ class ServerConnection:
     written, `is_uidonly` is only kept here, for all who format."""
 
     __slots__ = (
+        "_ahead",
         "_allowed",
         "_bad",
         "_bounds",
@@ -121,6 +123,7 @@ class ServerConnection:
         self._turn(_Mode.GREETING)
         self._tag: str | None = None  # of the command that waits for its answer
         self._owed: _Owed | None = None  # its type
+        self._ahead: list[CommandReceived] = []  # parsed before their turn
         self._gathering: Gathering | None = None
         self._budget = 0  # octets that may still be discarded
         self._is_first = True  # no line was read since the connection stood
@@ -277,6 +280,8 @@ class ServerConnection:
     def _next_line(self) -> _Next | None:
         if self._tag is not None:
             raise LocalProtocolError("the last command has no answer")
+        if self._ahead:
+            return self._next_ahead()
         line = self._fragments.line(self._bounds.line)
         if line is None:
             return self._need_data()
@@ -286,21 +291,19 @@ class ServerConnection:
         if self._gathering is not None:
             return self._go_on(self._gathering, line, announcement)
         tag, _, words = line.partition(b" ")
-        if not (tag.isalnum() or TAG.fullmatch(tag)) or len(tag) > self._limits.tag:
+        if not self._is_tag(tag):
             return self._refuse(None, Fault.TAG, line, announcement)
         nullary = NULLARY.get(words)
         if nullary is not None and type(nullary) in self._allowed:
             return self._receive(tag.decode(), nullary)
         return self._begin(tag.decode(), line, announcement)
 
+    def _is_tag(self, octets: bytes) -> bool:
+        return (octets.isalnum() or TAG.fullmatch(octets) is not None) and len(octets) <= self._limits.tag
+
     def _begin(self, tag: str, line: bytes, announcement: LiteralAnnounced | None) -> _Next | None:
-        match = _HEAD.match(line, len(tag) + 1)
         try:
-            if match is None:
-                raise Unparsable(Fault.UNKNOWN)
-            keyword = match[1].upper()
-            uid_keyword = (match[2] or b"").upper() if keyword == b"UID" else None
-            position = match.end(1 if uid_keyword is None else 0)
+            keyword, uid_keyword, position = _keywords(line, len(tag) + 1)
             kind, parser = find_entry(keyword, uid_keyword)
             if kind not in self._allowed:
                 raise Unparsable(Fault.NOT_NOW)
@@ -348,6 +351,42 @@ class ServerConnection:
         self._tag = tag
         self._owed = kind
         return CommandReceived(tag, command)
+
+    # -- commands before their turn
+
+    def following(self, kind: type[_C], at: int) -> _C | None:
+        """The command `at` places behind the one that waits for its answer, where it and those before it have come whole, are of
+        this kind and have no literal. `next_event` hands out each in its turn as ever; keep `at` small."""
+        while len(self._ahead) <= at:
+            event = self._look_ahead(kind)
+            if event is None:
+                return None
+            self._ahead.append(event)
+        command = self._ahead[at].command
+        return command if isinstance(command, kind) else None
+
+    def _look_ahead(self, kind: type[Any]) -> CommandReceived | None:
+        """Whatever is wrong with a line is found again, and told, when it has its turn."""
+        line = self._fragments.next_line(self._bounds.line) if self._mode is _Mode.LINE and self._gathering is None else None
+        if line is None or line[-1:] == b"}":
+            return None
+        tag = line.partition(b" ")[0]
+        try:
+            keyword, uid_keyword, position = _keywords(line, len(tag) + 1)
+            found, parser = find_entry(keyword, uid_keyword)
+            if found is not kind or kind not in self._allowed or not self._is_tag(tag):
+                return None
+            command = parse_command(parser, Scanner(line, position, is_utf8=self.is_utf8, limits=self._limits))
+        except Unparsable:
+            return None
+        self._fragments.line(self._bounds.line)
+        return CommandReceived(tag.decode(), command)
+
+    def _next_ahead(self) -> _Next:
+        event = self._ahead.pop(0)
+        if type(event.command) not in self._allowed:  # the one before it ended the state
+            return self._reject(event.tag, Fault.NOT_NOW)
+        return self._receive(event.tag, event.command)
 
     # -- messages
 
@@ -421,6 +460,7 @@ class ServerConnection:
 
     def _close(self) -> None:
         self._gathering = self._tag = self._owed = None
+        self._ahead.clear()
         self._fragments.clear()
         self._turn(_Mode.CLOSED)
 
@@ -470,6 +510,17 @@ class ServerConnection:
 
     def _nothing(self) -> _Next:
         return NEED_DATA
+
+
+def _keywords(line: bytes, start: int) -> tuple[bytes, bytes | None, int]:
+    """The keyword behind the tag, the one behind UID, and where they end. Raises Unparsable."""
+    match = _HEAD.match(line, start)
+    if match is None:
+        raise Unparsable(Fault.UNKNOWN)
+    keyword = match[1].upper()
+    if keyword != b"UID":
+        return keyword, None, match.end(1)
+    return keyword, (match[2] or b"").upper(), match.end()
 
 
 _ALONE: Final[dict[type[Command], Fault]] = {StartTls: Fault.BEHIND_STARTTLS, Compress: Fault.BEHIND_COMPRESS}

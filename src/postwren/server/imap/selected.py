@@ -66,6 +66,7 @@ class Selected:
         "mailbox_id",
         "name",
         "rights",
+        "stored",
         "tells_flags",
         "tells_uids",
         "texts",
@@ -86,6 +87,7 @@ class Selected:
         self.is_read_only = is_read_only
         self.is_gone = False  # deleted by somebody else: the session leaves it as soon as it can say so
         self.view = View(handle.uids, handle.count)
+        self.stored: list[object] = []  # `store.py`: what became of STOREs that have not had their turn yet
         self.contexts: dict[str, Update] = {}  # by tag: searches that are kept up to date, RFC 5267
         self.wake: Callable[[], None] | None = None
         self.tells_flags = True  # NOTIFY may ask for no changes of flags, or for news with UIDs (RFC 5465 section 5.1)
