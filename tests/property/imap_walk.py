@@ -125,6 +125,25 @@ class Device:
 
     # -- what the session tells
 
+    async def say_at_once(self, commands: Sequence[str]) -> list[list[bytes]]:
+        """Commands of a kind that holds EXPUNGE back, in one write; what each was answered."""
+        tags = [f"{self.name}{self._tag + 1 + at}".encode() for at in range(len(commands))]
+        self._tag += len(commands)
+        lines = [tag + b" " + command.encode() for tag, command in zip(tags, commands, strict=True)]
+        self.walk.told += [f"C {line.decode()}" for line in lines]
+        self.link.receive(b"".join(line + b"\r\n" for line in lines))
+        await self.link.settled()
+        answers: list[list[bytes]] = [[]]
+        for told in self.link.take().split(b"\r\n")[:-1]:
+            self.walk.told.append(f"S({self.name}) {told.decode()}")
+            answers[-1].append(told)
+            if told.startswith(tags[len(answers) - 1] + b" OK"):
+                answers.append([])
+            else:
+                self.take_in(told, is_held=True)
+        self.require(len(answers) == len(tags) + 1 and not answers[-1], "each is answered OK, in order")
+        return answers[:-1]
+
     def take_in(self, line: bytes, *, is_held: bool = False) -> None:
         words = line.split(b" ")
         if fetch := FETCH.fullmatch(line):
@@ -389,6 +408,28 @@ class Walk:
                 told = device.flags.get(uid)
                 device.require(told == truth[uid], f"STORE tells {truth[uid]} of {uid}")
 
+    async def store_at_once(self, device: Device) -> None:
+        """One message may be named twice, and gone."""
+        await device.learn()
+        if not device.uids:
+            return
+        numbers = [self.rnd.randint(1, len(device.uids)) for _ in range(5)]
+        wanted = [(number, self.rnd.choice("+-="), self.rnd.choice(FLAGS)) for number in numbers]
+        truth = self.boxes[device.box].messages
+        there = [bool(self.present(device, [number])) for number in numbers]
+        if not all(there):
+            return
+        commands = [f"STORE {number} {sign.replace('=', '')}FLAGS ({flag})" for number, sign, flag in wanted]
+        answers = await device.say_at_once(commands)
+        for (number, sign, flag), answer in zip(wanted, answers, strict=True):
+            uid = device.uids[number - 1]
+            assert uid is not None
+            truth[uid] = truth[uid] | {flag} if sign == "+" else truth[uid] - {flag} if sign == "-" else {flag}
+            line = next(told for told in answer if told.startswith(b"* %d FETCH" % number))
+            flags = FLAG_LIST.search(line)
+            told = set(flags[1].decode().split()) if flags else None
+            device.require(told == truth[uid], f"STORE tells {truth[uid]} of {uid}")
+
     async def search(self, device: Device) -> None:
         await device.learn()
         flag = self.rnd.choice(("SEEN", "FLAGGED", "DELETED", "KEYWORD $one"))
@@ -500,6 +541,7 @@ class Walk:
 ACTIONS = [
     Walk.fetch,
     Walk.store,
+    Walk.store_at_once,
     Walk.search,
     Walk.append,
     Walk.deliver,
@@ -513,7 +555,7 @@ ACTIONS = [
     Walk.leave,
     Walk.idle,
 ]
-WEIGHTS: Final = [12, 24, 8, 6, 6, 8, 6, 6, 4, 10, 3, 3, 3, 4]
+WEIGHTS: Final = [12, 16, 10, 8, 6, 6, 8, 6, 6, 4, 10, 3, 3, 3, 4]
 
 
 async def walk(store: Store, seed: int, steps: int) -> None:

@@ -11,6 +11,7 @@ from tests.unit.imap.imap_world import core_in, events, output, talk
 from postwren.protocols.imap.command import Authenticate, Compress, Idle, Login, Logout, Noop, StartTls
 from postwren.protocols.imap.command.append import Append, AppendMessage, Octets, Replace, Url
 from postwren.protocols.imap.command.search import TextKey
+from postwren.protocols.imap.command.store import Store
 from postwren.protocols.imap.event import (
     AuthAborted,
     AuthResponse,
@@ -68,6 +69,47 @@ def test_a_command_must_be_answered_before_the_next() -> None:
         core.send_ok(b"twice")
     assert output(core) == b"* 1 EXISTS\r\na OK done\r\n"
     assert core.next_event() == CommandReceived("b", Noop())
+
+
+STORES = b"a NOOP\r\nb STORE 1 FLAGS ()\r\nc UID STORE 2 FLAGS ()\r\n"
+
+
+def test_commands_that_follow_are_seen_before_their_turn_and_have_it() -> None:
+    core = inside()
+    core.receive_data(STORES + b"d STORE 3 FLAGS (\r\ne STORE 4 FLAGS ()\r\nf STORE 5")
+    core.next_event()
+    numbers = [one.numbers if (one := core.following(Store, at)) else None for at in (1, 0, 2, 1)]
+    assert numbers == [((2, 2),), ((1, 1),), None, ((2, 2),)]  # the third is no command
+    core.send_ok(b"done")
+    seen = core.following(Store, 0)
+    event = core.next_event()
+    assert isinstance(event, CommandReceived)
+    assert event.command is seen
+    core.send_ok(b"done")
+    rest = [event.tag if isinstance(event, CommandReceived) else event for event in events(core, b" FLAGS ()\r\n")]
+    assert rest == ["c", CommandRejected(Fault.SYNTAX), "e", "f"]
+
+
+@pytest.mark.parametrize("line", [b"b NOOP\r\n", b"b STORE 1 FLAGS ()", b'"b STORE 1 FLAGS ()\r\n', b"b STORE {1}\r\n", b""])
+def test_what_is_not_a_whole_command_of_that_kind_is_not_touched(line: bytes) -> None:
+    core, other = inside(), inside()
+    core.receive_data(b"a NOOP\r\n" + line)
+    core.next_event()
+    assert core.following(Store, 0) is None
+    core.send_ok(b"done")
+    assert events(core, b"\r\nz NOOP\r\n") == events(other, b"a NOOP\r\n" + line + b"\r\nz NOOP\r\n")[1:]
+
+
+def test_a_command_before_its_turn_is_refused_when_the_mailbox_was_left_meanwhile() -> None:
+    core = inside()
+    core.receive_data(STORES)
+    core.next_event()
+    assert core.following(Store, 1) is not None
+    core.enter(State.AUTHENTICATED)
+    core.send_ok(b"done")
+    assert core.next_event() == core.next_event() == CommandRejected(Fault.NOT_NOW)
+    assert core.next_event() is NEED_DATA
+    assert output(core).count(b" BAD ") == 2
 
 
 def test_nothing_is_read_before_the_greeting() -> None:

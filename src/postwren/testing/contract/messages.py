@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from postwren.mailstore.errors import NoSuchMailbox, OverQuota
+from postwren.mailstore.errors import NoSuchMailbox, OverQuota, TooMany
 from postwren.mailstore.model import Account, ChangeKind
 from postwren.mailstore.service.changes import changed_since, vanished
 from postwren.mailstore.service.copymove import copy, copy_across, move
 from postwren.mailstore.service.deliver import Target
 from postwren.mailstore.service.expunge import expunge
-from postwren.mailstore.service.flags import FlagAction, change_flags
+from postwren.mailstore.service.flags import FlagAction, FlagChange, change_flags, change_flags_in_turn
 from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery
 from postwren.mailstore.service.maildrop import open_maildrop, remove
 from postwren.terms import MailboxId, ModSeq, Uid
@@ -82,6 +82,35 @@ class MessageContract:
         assert again.rows == []
         assert again.modseq == second.modseq == scene.row(ann).modseq
         assert [entry.uid for entry in changed_since(scene.reader, ann.account_id, inbox.mailbox_id, first.modseq)] == [2]
+
+    @story
+    async def test_changes_in_turn_are_the_same_as_one_after_the_other(self, scene: Scene) -> None:
+        changes = [
+            FlagChange([(1, 1), (4, 5)], FlagAction.ADD, ["\\Seen", "$Work"]),
+            FlagChange([(2, 2)], FlagAction.REMOVE, ["\\Seen"]),  # which it has not
+            FlagChange([(3, 3)], FlagAction.REPLACE, ["\\Deleted"]),
+            FlagChange([(6, 9)], FlagAction.ADD, ["\\Seen"], ModSeq(7)),
+        ]
+        found = []
+        for name in ("one@example.org", "two@example.org"):
+            owner = await scene.account(name)
+            ids = owner.account_id, scene.mailbox(owner).mailbox_id
+            for number in range(8):
+                await scene.append(owner, b"message %d\r\n" % number)
+            if found:
+                done = await scene.perform(change_flags_in_turn(*ids, changes))
+            else:
+                done = [(await scene.perform(change_flags_in_turn(*ids, [change])))[0] for change in changes]
+            assert [each.modseq for each in done[:3]] == [10, 10, 11]
+            rows = [(entry.uid, entry.modseq, entry.flagset_id) for entry in scene.entries(owner)]
+            told = [change[1:] for change in scene.reader.changes(owner.account_id, ModSeq(9))]
+            found.append((done, rows, told, scene.mailbox(owner)[3:], scene.row(owner).modseq))
+        assert found[0] == found[1]
+        refused = change_flags_in_turn(*ids, [changes[1], FlagChange([(1, 1)], FlagAction.ADD, [str(n) for n in range(201)])])
+        before = dump(scene.reader, owner.account_id)
+        with pytest.raises(TooMany):
+            await scene.perform(refused)
+        assert dump(scene.reader, owner.account_id) == before
 
     @story
     async def test_d37_unchangedsince_never_overwrites(self, scene: Scene) -> None:

@@ -10,7 +10,7 @@ from postwren.mailstore.model import Account, Entry, Mailbox
 from postwren.mailstore.port import Reader
 from postwren.mailstore.service.copymove import copy, move
 from postwren.mailstore.service.expunge import expunge
-from postwren.mailstore.service.flags import FlagAction, change_flags
+from postwren.mailstore.service.flags import FlagAction, FlagChange, change_flags, change_flags_in_turn
 from postwren.mailstore.service.mailboxes import delete_mailbox, rename_mailbox
 from postwren.mailstore.snapshot import Delta, Limits, Snapshot, SnapshotHandle, Snapshots
 from postwren.terms import INBOX, FlagSetId, MailboxId, ModSeq, Uid
@@ -330,3 +330,23 @@ class SnapshotContract:
         assert snapshot.apply(changes, scene.reader) is None
         assert scene.reader.flagset(ann.account_id, FlagSetId(snapshot.flagset_ids[0])) == frozenset()
         assert scene.mailbox(ann, INBOX).messages == snapshot.count == 1
+
+    @story
+    async def test_flags_that_are_known_are_not_read_and_never_older_than_what_is_there(self, scene: Scene) -> None:
+        ann = await scene.account()
+        inbox = scene.mailbox(ann)
+        for number in range(4):
+            await scene.append(ann, b"%d\r\n" % number)
+        ids = ann.account_id, inbox.mailbox_id
+        follower = await Stage(scene).follow(inbox)
+        changes = [FlagChange([(2, 2)], FlagAction.ADD, ["a"]), FlagChange([(3, 9)], FlagAction.ADD, ["b"])]
+        done = scene.store.perform_now(change_flags_in_turn(*ids, changes))
+        assert done is not None
+        follower.handle.know(done[0])
+        assert follower.handle.snapshot.highestmodseq == done[0][1].modseq
+        follower.verify(scene.reader)
+        late = Snapshot(inbox)
+        changes_then = scene.reader.changes(ann.account_id, ModSeq(0))
+        await scene.add_flags(inbox, 2, "c")
+        assert late.apply(changes_then, scene.reader, done[0]) is not None  # whose rows are of now
+        assert rows_of(late) == told(scene.entries(ann))
