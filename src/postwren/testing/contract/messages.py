@@ -91,7 +91,7 @@ class MessageContract:
             FlagChange([(3, 3)], FlagAction.REPLACE, ["\\Deleted"]),
             FlagChange([(6, 9)], FlagAction.ADD, ["\\Seen"], ModSeq(7)),
         ]
-        found = []
+        found: list[object] = []
         for name in ("one@example.org", "two@example.org"):
             owner = await scene.account(name)
             ids = owner.account_id, scene.mailbox(owner).mailbox_id
