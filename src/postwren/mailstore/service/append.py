@@ -1,11 +1,9 @@
 """Append: messages with flags and dates of their own, all or none (RFC 9051 section 6.3.12, RFC 3502; D-30)."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from postwren.mailstore.model import Email
 from postwren.mailstore.port import NewBody, Transaction, Unit
 from postwren.mailstore.service.flags import intern, normal
 from postwren.mailstore.service.lookup import owner_and_mailbox
@@ -41,22 +39,15 @@ def append(account_id: AccountId, mailbox_id: MailboxId, messages: Sequence[NewM
         size = sum(message.body.size for message in messages)
         check_quota(tx, account, size, len(messages))
         next_email_id = account.next_email_id
-        more: Counter[EmailId] = Counter()  # references to what the account holds
         arrivals = []
         for body, internaldate, flags in messages:
-            known = tx.email_by_content(account_id, body.content_id)
-            if known is not None:
-                email_id = known.email_id
-                more[email_id] += 1
-            else:
-                email_id, next_email_id = next_email_id, EmailId(next_email_id + 1)
-                tx.insert_email(Email(account_id, email_id, body.content_id, tx.body_ref(body), body.has_dot_line, 1))
+            email_id = tx.take_email(account_id, next_email_id, body)
+            if email_id == next_email_id:
+                next_email_id = EmailId(next_email_id + 1)
             flagset_id = intern(tx, account_id, normal(flags))
             arrivals.append(Arrival(email_id, flagset_id, internaldate, body.size, None))
         if not arrivals:
             return Appended(mailbox.uidvalidity, [], [], mailbox.highestmodseq)
-        if more:
-            tx.add_references(account_id, more.items())
         modseq = ModSeq(account.modseq + 1)
         uids = put_in(tx, mailbox, arrivals, now, modseq)
         tx.update_account(account._replace(modseq=modseq, next_email_id=next_email_id, used=account.used + size))

@@ -43,11 +43,12 @@ Received = BodyWriter | SpooledTemporaryFile[bytes]
 class AppendUpload:
     """Implements `session.Upload`. Literals by their number: messages are in the store's hands, texts of CATENATE apart."""
 
-    __slots__ = ("_announced", "_current", "_is_binary", "_session", "failure", "received")
+    __slots__ = ("_announced", "_current", "_is_binary", "_room", "_session", "failure", "received")
 
     def __init__(self, session: ImapSession) -> None:
         self._session = session
         self._announced = 0
+        self._room: OverQuota | None = None  # what the account could take when the first message was announced
         self._current: Received | None = None
         self._is_binary = False
         self.received: dict[int, Received] = {}
@@ -68,24 +69,33 @@ class AppendUpload:
         session.core.accept_message()
 
     def _objection(self, event: MessageOffered) -> Refusal | None:
-        """Before a single octet is taken."""
+        """Before a single octet is taken. What is the same for all messages of the command is asked once: the command asks it
+        again when it has come."""
         session = self._session
-        found = place.find(session, event.mailbox)
-        refusal = _may_put(found)
-        if refusal is not None or found is None:
-            return refusal
-        if event.is_replace and session.selected is not None and session.selected.is_read_only:
-            return READ_ONLY
+        if not self._announced:
+            refusal = self._first_objection(event)
+            if refusal is not None:
+                return refusal
         size = self._announced + event.literal.size
         if event.literal.size > session.service.settings.size_limit:
             return TOO_BIG
         if event.literal.size == 0 and not event.literal.is_part:
             return EMPTY
+        if self._room is not None and self._room.used + size > self._room.limit:
+            return refusal_of(self._room)
+        return None
+
+    def _first_objection(self, event: MessageOffered) -> Refusal | None:
+        session = self._session
+        found = place.find(session, event.mailbox)
+        refusal = _may_put(found)
+        if refusal is not None or found is None:
+            return refusal
+        if event.is_replace:  # its quota is judged with the old message gone (RFC 8508 section 3.4), when both are known
+            return READ_ONLY if session.selected is not None and session.selected.is_read_only else None
         account = session.service.store.reader.account(found.account_id)
-        if event.is_replace:  # judged with the old message gone (RFC 8508 section 3.4), when both are known
-            return None
-        if account is not None and account.quota and account.used + size > account.quota:
-            return refusal_of(OverQuota(account.quota, account.used))
+        if account is not None and account.quota:
+            self._room = OverQuota(account.quota, account.used)
         return None
 
     def chunk(self, data: bytes) -> None:
