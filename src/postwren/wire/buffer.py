@@ -93,6 +93,14 @@ class ReceiveBuffer:
         self._data = data + self._data[self._start :]
         self._start = self._searched = 0
 
+    def mark(self) -> int:
+        """Where `return_to` comes back to, until the next `feed`."""
+        return self._start
+
+    def return_to(self, mark: int) -> None:
+        """What was cut since then was not."""
+        self._start = self._searched = mark
+
     def clear(self) -> None:
         """Forget everything that waits."""
         self._data = b""

@@ -32,7 +32,7 @@ from postwren.protocols.imap.command import (
     Logout,
     StartTls,
 )
-from postwren.protocols.imap.command.append import Offer
+from postwren.protocols.imap.command.append import Append, Offer
 from postwren.protocols.imap.command.login import decode_base64
 from postwren.protocols.imap.command.nullary import NULLARY
 from postwren.protocols.imap.command.table import find_entry, parse_command
@@ -381,6 +381,40 @@ class ServerConnection:
             return None
         self._fragments.line(self._bounds.line)
         return CommandReceived(tag.decode(), command)
+
+    def take_append(self, judge: Callable[[Append, bytes], bool]) -> Append | None:
+        """The APPEND of one message that has come whole behind the command that waits for its answer, if `judge` takes it with
+        its octets: no message is offered then, and `next_event` hands out the command in its turn."""
+        buffer = self._fragments.buffer
+        line = self._fragments.next_line(self._bounds.line) if self._mode is _Mode.LINE and self._gathering is None else None
+        announcement = announced(line) if line is not None and line[-2:] == b"+}" else None
+        if line is None or announcement is None or announcement.size > len(buffer) - len(line):
+            return None
+        mark = buffer.mark()
+        self._fragments.line(self._bounds.line)
+        octets = buffer.take(announcement.size)
+        event = self._whole_append(line, announcement) if self._fragments.next_line(self._bounds.line) == b"" else None
+        if event is None or not judge(event.command, octets):  # type: ignore[arg-type]
+            buffer.return_to(mark)
+            return None
+        self._fragments.line(self._bounds.line)
+        self._ahead.append(event)
+        return event.command  # type: ignore[return-value]
+
+    def _whole_append(self, line: bytes, announcement: LiteralAnnounced) -> CommandReceived | None:
+        tag = line.partition(b" ")[0]
+        try:
+            keyword, uid_keyword, position = _keywords(line, len(tag) + 1)
+            kind, parser = find_entry(keyword, uid_keyword)
+            if kind is not Append or kind not in self._allowed or not self._is_tag(tag):
+                return None
+            head = Head(tag.decode(), keyword, uid_keyword, parser)
+            gathering = Gathering(head, self._bounds, self._limits, is_utf8=self.is_utf8)
+            offer = gathering.add_line(line[position:], announcement)
+            command = gathering.add_line(b"", None) if isinstance(offer, Offer) and not offer.literal.is_part else None
+        except Unparsable:
+            return None
+        return CommandReceived(head.tag, command) if isinstance(command, Append) else None
 
     def _next_ahead(self) -> _Next:
         event = self._ahead.pop(0)

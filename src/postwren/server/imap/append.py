@@ -4,8 +4,10 @@ What must stay true: a message is judged (mailbox, rights, size, quota) before i
 all messages of a command are kept, or none (D-30); whatever ends the command otherwise forgets them.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import Final
 
@@ -28,7 +30,7 @@ from postwren.server.imap.copy import TRY_CREATE
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
 from postwren.server.imap.selected import Selected
-from postwren.server.imap.session import ImapSession, Later, numbered, waiting
+from postwren.server.imap.session import ImapSession, Later, numbered
 from postwren.server.imap.store import NO_SUCH_FLAG, allowed_flags, is_unknown
 
 __all__ = ["COMMANDS", "AppendUpload"]
@@ -37,6 +39,9 @@ IN_MEMORY: Final = 1 << 18  # of a text of CATENATE; more of it goes to a file
 EMPTY: Final = Refusal("a message without an octet", code.CANNOT)
 HAS_NUL: Final = Refusal("NUL needs a literal8", code.CANNOT)
 LOST: Final = Refusal("the message was not received", code.CANNOT)
+AHEAD: Final = 63
+AHEAD_SIZE: Final = 1 << 16
+"""APPENDs that have come behind one, and octets of each, which are begun with it."""
 Received = BodyWriter | SpooledTemporaryFile[bytes]
 
 
@@ -139,19 +144,92 @@ def _may_put(found: Place | None) -> Refusal | None:
 # -- the commands
 
 
-async def append_(session: ImapSession, tag: str, command: Append) -> None:
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An APPEND that the store has in hand."""
+
+    command: Append
+    outcome: "asyncio.Future[Appended]"
+
+
+def append_(session: ImapSession, tag: str, command: Append) -> Later:
+    begun = session.appended.pop(0) if session.appended else None
+    if not isinstance(begun, Begun) or begun.command is not command:
+        return session.attempt(tag, _append(session, tag, command))
+    if not begun.outcome.done():
+        return session.attempt(tag, _append_begun(session, tag, begun))
+    error = begun.outcome.exception()
+    if isinstance(error, MailstoreError):
+        session.refuse(tag, refusal_of(error))
+    else:
+        session.finish(tag, "APPEND done", _append_uid(begun.outcome.result()))
+    return None
+
+
+async def _append(session: ImapSession, tag: str, command: Append) -> None:
     found, messages = await _prepare(session, tag, command.mailbox, command.messages)
     if found is None:
         return
-    bodies = [message.body for message in messages]
-    now = int(session.service.now())
-    try:
-        done = await session.service.store.perform(append(found.account_id, found.mailbox.mailbox_id, messages, now), bodies)
-    except MailstoreError:
-        _discard(bodies)
-        raise
+    begun = _begin(session, command, found, messages)
+    if all(message.body.size <= AHEAD_SIZE for message in messages):
+        session.appended = [*_following(session, command, found)]
+    await _append_begun(session, tag, begun)
+
+
+async def _append_begun(session: ImapSession, tag: str, begun: Begun) -> None:
+    done = await begun.outcome
     if not session.is_closed:
         session.finish(tag, "APPEND done", _append_uid(done))
+
+
+def _begin(session: ImapSession, command: Append, found: Place, messages: Sequence[NewMessage]) -> Begun:
+    bodies = [message.body for message in messages]
+    outcome: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+
+    def done(result: Appended | None, error: BaseException | None) -> None:
+        if error is not None:
+            _discard(bodies)
+        if outcome.done():  # the wait was cancelled
+            return
+        if result is not None:
+            outcome.set_result(result)
+        elif error is not None:
+            outcome.set_exception(error)
+            outcome.exception()  # who asked may be gone
+
+    unit = append(found.account_id, found.mailbox.mailbox_id, messages, int(session.service.now()))
+    session.service.store.write(unit, bodies, done)
+    return Begun(command, outcome)
+
+
+def _following(session: ImapSession, first: Append, found: Place) -> Iterator[Begun]:
+    """Messages for the same mailbox that have come behind this one: they are on their way to the disk together. Whatever is
+    unusual about one has its own turn."""
+    service = session.service
+    taken: list[bytes] = []
+
+    def judge(command: Append, octets: bytes) -> bool:
+        message = command.messages[0]
+        part = message.parts[0]
+        is_text = isinstance(part, Octets) and not part.is_binary
+        taken[:] = [octets]
+        return (
+            command.mailbox == first.mailbox
+            and 0 < len(octets) <= min(AHEAD_SIZE, service.settings.size_limit)
+            and not (is_text and b"\0" in octets)
+            and not is_unknown(message.flags)
+        )
+
+    for _ in range(AHEAD):
+        command = session.core.take_append(judge)
+        if command is None:
+            return
+        writer = service.store.new_body()
+        writer.write(taken[0])
+        message = command.messages[0]
+        date = int(service.now()) if message.internaldate is None else message.internaldate
+        flags = frozenset(allowed_flags(message.flags, found.rights))
+        yield _begin(session, command, found, [NewMessage(writer.finish(), date, flags)])
 
 
 async def _prepare(
@@ -340,6 +418,6 @@ async def _exchange(
 
 
 COMMANDS: Final = {
-    Append: waiting(append_),
+    Append: append_,
     Replace: numbered(replace),
 }

@@ -133,6 +133,7 @@ class ImapSession:
         "_table",
         "_upload",
         "account_id",
+        "appended",
         "auth_tag",
         "core",
         "enabled",
@@ -164,6 +165,7 @@ class ImapSession:
         self.watched_items: tuple[FetchItem, ...] | None = None  # and what of new messages in it; None: not at once
         self.is_watch_delayed = False
         self.tells_flags = True
+        self.appended: list[object] = []  # `append.py`: APPENDs that were begun before their turn
         self._upload: Upload | None = None
         self._news = False  # news of an idling session are on their way
         self._sent: asyncio.Event | None = None  # what `streamed` waits for
