@@ -112,6 +112,59 @@ def test_a_command_before_its_turn_is_refused_when_the_mailbox_was_left_meanwhil
     assert output(core).count(b" BAD ") == 2
 
 
+WHOLE = b"b APPEND x (\\Seen) {3+}\r\nabc\r\n"
+
+
+def test_an_append_that_has_come_whole_is_taken_before_its_turn_and_has_it() -> None:
+    core = inside()
+    core.receive_data(b"a NOOP\r\n" + WHOLE + b"c NOOP\r\n")
+    core.next_event()
+    assert core.take_append(lambda _, __: False) is None
+    octets: list[bytes] = []
+    command = core.take_append(lambda _, came: not octets.append(came))
+    assert command is not None
+    assert (octets, command.messages[0].flags) == ([b"abc"], ("\\Seen",))
+    assert core.take_append(lambda _, __: True) is None  # the next is none
+    core.send_ok(b"done")
+    assert events(core, b"d NOOP\r\n") == [
+        CommandReceived(tag, one) for tag, one in (("b", command), ("c", Noop()), ("d", Noop()))
+    ]
+
+
+@pytest.mark.parametrize("end", range(1, len(WHOLE)))
+def test_an_append_that_has_not_come_whole_is_not_touched(end: int) -> None:
+    core, other = inside(), inside()
+    core.receive_data(b"a NOOP\r\n" + WHOLE[:end])
+    core.next_event()
+    assert core.take_append(lambda _, __: True) is None
+    core.send_ok(b"done")
+    assert events(core, WHOLE[end:]) == events(other, WHOLE)
+
+
+@pytest.mark.parametrize(
+    "append",
+    [
+        b"b APPEND x {3}\r\nabc\r\n",
+        b"b APPEND x {3+}\r\nabc {3+}\r\nabc\r\n",
+        b"b APPEND x CATENATE (TEXT {3+}\r\nabc)\r\n",
+        b"b APPEND x UTF8 (~{3+}\r\nabc)\r\n",
+        b"b APPEND {1+}\r\nx {3+}\r\nabc\r\n",
+        b"b REPLACE 1 x {3+}\r\nabc\r\n",
+        b"b APPEND x ( {3+}\r\nabc\r\n",
+        b"b LOGIN x {3+}\r\nabc\r\n",
+        b"b APPEND x {99999999999999999999+}\r\nabc\r\n",
+        b'"b APPEND x {3+}\r\nabc\r\n',
+    ],
+)
+def test_what_is_no_whole_append_of_one_message_is_not_touched(append: bytes) -> None:
+    core, other = inside(), inside()
+    core.receive_data(b"a NOOP\r\n" + append)
+    core.next_event()
+    assert core.take_append(lambda _, __: True) is None
+    core.send_ok(b"done")
+    assert events(core, b"z NOOP\r\n") == events(other, b"a NOOP\r\n" + append + b"z NOOP\r\n")[1:]
+
+
 def test_nothing_is_read_before_the_greeting() -> None:
     core = ServerConnection()
     core.receive_data(b"a NOOP\r\n")
