@@ -85,8 +85,9 @@ class Indexer:
                     self._is_behind = True
                     await asyncio.sleep(self._pace.trouble)
                     continue
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._has_news.wait(), self._pace.look)
+                with suppress(TimeoutError):  # `wait_for` may swallow a cancellation that comes with the news
+                    async with asyncio.timeout(self._pace.look):
+                        await self._has_news.wait()
         finally:
             subscription.cancel()
 
