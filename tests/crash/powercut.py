@@ -30,6 +30,8 @@ class Disk:
         self._random = random.Random(len(moments))
         self._lock = threading.RLock()
         self._octets: dict[int, bytes] = {}  # by inode
+        self._reads: dict[int, int] = {}  # the latest of what is synced, by inode
+        self._count = 0
         self._names: dict[str, int] = {}
         self.events = 0
 
@@ -47,9 +49,16 @@ class Disk:
             if not isinstance(path, int):
                 os.close(fd)
 
-    def synced(self, inode: int, octets: bytes) -> None:
+    def read_to_sync(self, path: str | int) -> tuple[int, int, bytes]:
+        """When, which file, and its octets: a sync that ends behind a later one of the same file takes nothing back."""
         with self._lock:
-            self._octets[inode] = octets
+            self._count += 1
+            return self._count, *self.read(path)
+
+    def synced(self, when: int, inode: int, octets: bytes) -> None:
+        with self._lock:
+            if when > self._reads.get(inode, 0):
+                self._octets[inode], self._reads[inode] = octets, when
         self.event()
 
     def directory_synced(self, directory: Path, only: str | None = None) -> None:
@@ -111,9 +120,9 @@ class ForgetfulVolume(Volume):
         self._disk.event()
 
     def sync(self, fd: int) -> None:
-        inode, octets = self._disk.read(fd)
+        read = self._disk.read_to_sync(fd)
         super().sync(fd)
-        self._disk.synced(inode, octets)
+        self._disk.synced(*read)
 
     def sync_directory(self, path: Path) -> None:
         super().sync_directory(path)
@@ -137,11 +146,11 @@ class ForgetfulFile(apsw.VFSFile):
         self._disk.event()
 
     def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
-        inode, octets = self._disk.read(self._path)
+        read = self._disk.read_to_sync(self._path)
         super().xSync(flags)
         path = Path(self._path)
         self._disk.directory_synced(path.parent, path.name)  # SQLite syncs the folder with a new log
-        self._disk.synced(inode, octets)
+        self._disk.synced(*read)
 
 
 class ForgetfulVFS(apsw.VFS):

@@ -18,7 +18,7 @@ from postwren.mailstore.model import ChangeKind
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.volume import Volume
 
-__all__ = ["BURNT", "LogSync", "burn_lag", "mark_lag"]
+__all__ = ["BURNT", "LogSync", "burn_lag", "lengthen", "mark_lag"]
 
 BURNT: Final = 1 << 20
 """ModSeqs that are skipped: far more than there can be between two syncs."""
@@ -83,3 +83,13 @@ class LogSync:
         finally:
             if fd >= 0:
                 os.close(fd)
+
+
+def lengthen(volume: Volume, fd: int, size: int, wanted: int) -> None:
+    """Give the log its full length, in zeros, or leave it as it was."""
+    try:
+        volume.write(fd, (bytes(wanted - size),), size)
+        volume.sync(fd)
+    except OSError:
+        os.ftruncate(fd, size)  # the last of the room is for mail
+        raise

@@ -31,7 +31,7 @@ from postwren.mailstore.model import Change, ChangeKind
 from postwren.mailstore.port import NewBody, Unit, WriteDone
 from postwren.storage.embedded.body import MemoryBody
 from postwren.storage.embedded.index import FAULTS, PAGE, immediate, refusal_of, roll_back, value
-from postwren.storage.embedded.lag import LogSync, mark_lag
+from postwren.storage.embedded.lag import LogSync, lengthen, mark_lag
 from postwren.storage.embedded.recovery import take_back
 from postwren.storage.embedded.segment import OwnSegment
 from postwren.storage.embedded.settings import Settings
@@ -575,8 +575,7 @@ class Writer:
                 try:
                     size = os.fstat(fd).st_size
                     if size < wanted:
-                        self._volume.write(fd, (bytes(wanted - size),), size)
-                        self._volume.sync(fd)
+                        lengthen(self._volume, fd, size, wanted)
                 finally:
                     os.close(fd)
         except FAULTS as error:
