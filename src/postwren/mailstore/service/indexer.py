@@ -37,7 +37,7 @@ class Pace:
 
     look = 5.0  # between two looks at all accounts; who got mail is looked at when nobody is busy
     wait = 0.2  # while others are busy
-    rest = 0.5  # times what a batch took: so it has two thirds of one processor at most
+    rest = 2.0  # times what a batch took: so it has a third of one processor at most
     sweep = 86_400.0  # between two sweeps
     trouble = 300.0  # after a failure
 
