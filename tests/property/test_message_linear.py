@@ -88,11 +88,12 @@ def best_of_two(work: Callable[[], object]) -> float:
 @pytest.mark.real
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cost_is_linear(shape: str) -> None:
-    """With the caps taken away, so that it is the algorithm that is linear and not only the cap that saves it."""
+    """With the caps taken away, so that it is the algorithm that is linear and not only the cap that saves it (a quadratic one
+    would take 16 times as long)."""
     make = SHAPES[shape]
     for limits in (WIDE, PREVIEW) if shape in ("text", "blanks", "markup", "scripts that never end") else (WIDE,):
         small, large = seconds(make(4_000), limits), seconds(make(16_000), limits)
-        assert large < 8 * max(small, 0.003), f"{small:.4f} s became {large:.4f} s"
+        assert large < 12 * max(small, 0.003), f"{small:.4f} s became {large:.4f} s"
 
 
 @pytest.mark.real
