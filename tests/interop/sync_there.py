@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tests.property.sync_world import Content, Side
 
@@ -20,6 +19,7 @@ from postwren.sync.imap import Options, Outcome, synchronise
 from postwren.sync.look import Abilities
 from postwren.sync.remote import Remote, local_name, remote_name
 from postwren.sync.report import Event
+from postwren.sync.settings import Choices
 from postwren.terms import INBOX
 from postwren.wire.secret import Secret
 
@@ -121,7 +121,7 @@ class World:
         return await Side(MemoryStore()).begin()
 
     async def synchronise(
-        self, device: Side, abilities: Abilities | None = None, told: list[Event] | None = None, **options: Any
+        self, device: Side, abilities: Abilities | None = None, told: list[Event] | None = None, **choices: bool
     ) -> Outcome:
         """One run."""
         async with self.connect() as client:
@@ -131,7 +131,10 @@ class World:
                 remote.abilities = Abilities(*map(min, remote.abilities, abilities))
             tell = (lambda event: None) if told is None else told.append
             outcome = await synchronise(
-                device.store, device.account_id, remote, Options(self._login, lambda: NOW, self._spool, tell, **options)
+                device.store,
+                device.account_id,
+                remote,
+                Options(self._login, lambda: NOW, self._spool, tell, choices=Choices(**choices)),
             )
             await client.logout()
             return outcome

@@ -6,7 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tests.scripts.imap_world import ImapWorld
 from tests.scripts.pop3_world import cheap_credentials
@@ -28,6 +28,7 @@ from postwren.sync.imap import Options, Outcome, synchronise
 from postwren.sync.look import Abilities
 from postwren.sync.remote import Remote
 from postwren.sync.report import Event
+from postwren.sync.settings import Choices
 from postwren.terms import AccountId
 from postwren.transport.deadline import Watch
 from postwren.transport.link import LinkConfig
@@ -224,7 +225,7 @@ class World:
         return await Side(store or MemoryStore()).begin()
 
     async def synchronise(
-        self, device: Side, abilities: Abilities | None = None, told: list[Event] | None = None, **options: Any
+        self, device: Side, abilities: Abilities | None = None, told: list[Event] | None = None, **choices: bool
     ) -> Outcome:
         """One run of a device."""
         async with ImapClient("127.0.0.1", self.port, security=Security.NONE) as client:
@@ -234,8 +235,8 @@ class World:
                 remote.abilities = abilities
             self.line.count()
             tell = (lambda event: None) if told is None else told.append
-            choices = Options(LOGIN, lambda: NOW, Path(self._spool.name), tell, **options)
-            return await synchronise(device.store, device.account_id, remote, choices)
+            options = Options(LOGIN, lambda: NOW, Path(self._spool.name), tell, choices=Choices(**choices))
+            return await synchronise(device.store, device.account_id, remote, options)
 
     async def synchronise_until_done(self, device: Side, cut: Callable[[], int], abilities: Abilities | None = None) -> int:
         """Runs over a line that is cut, until one comes to its end; how many were cut."""

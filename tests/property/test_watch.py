@@ -17,7 +17,7 @@ from postwren.sync.remote import Remote
 from postwren.sync.report import Began, Event, Failed, Held, Watching
 from postwren.sync.run import identify
 from postwren.sync.secret import keep_secret
-from postwren.sync.settings import Settings, save_settings
+from postwren.sync.settings import Choices, Settings, save_settings
 from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
@@ -60,7 +60,7 @@ class Watched:
     def all(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def run(self, pace: Pace, **choices: Any) -> None:
+    async def run(self, pace: Pace, **choices: bool) -> None:
         await self.device.store.perform(identify)
         identity = identify_of(self.device)
         place = "127.0.0.1", self.world.port
@@ -72,7 +72,9 @@ class Watched:
         ]
         accounts = [settings]
         try:
-            await watch(self.device.store, self.folder, accounts, self.told, lambda: self.now, choices, self.stop, pace=pace)
+            await watch(
+                self.device.store, self.folder, accounts, self.told, lambda: self.now, Choices(**choices), self.stop, pace=pace
+            )
         finally:
             for feed in feeds:
                 feed.cancel()
@@ -85,7 +87,7 @@ def identify_of(side: Side) -> str:
 
 
 @contextlib.asynccontextmanager
-async def watched(world: World, folder: Path, pace: Pace | None = None, **choices: Any) -> AsyncIterator[Watched]:
+async def watched(world: World, folder: Path, pace: Pace | None = None, **choices: bool) -> AsyncIterator[Watched]:
     one = Watched(world, await world.device(), folder)
     task = asyncio.get_running_loop().create_task(one.run(pace or Pace(), **choices))
     task.add_done_callback(lambda _: one._changed.set())

@@ -29,6 +29,7 @@ from postwren.sync.run import account_of, identify, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
 from postwren.sync.settings import (
     DEFAULT_PORTS,
+    Choices,
     Deletion,
     KeptIn,
     Protocol,
@@ -166,12 +167,7 @@ def run_(
     """Synchronise. It may be interrupted at any moment; the next run goes on from there."""
     if watches and dry_run:
         raise typer.BadParameter("--watch acts, and --dry-run does not: say one of them")
-
-    choices = {
-        "is_dry_run": dry_run,
-        "accepts_deletions": accept_deletions,
-        "accepts_renumbering": accept_renumbering,
-    }
+    choices = Choices(accept_deletions, accept_renumbering, dry_run)
 
     async def work(store: Store, place: Place) -> bool:
         chosen = _chosen(store.reader, place, address)
@@ -195,7 +191,7 @@ def _stopped_by_signal() -> asyncio.Event:
     return stop
 
 
-async def _run(store: Store, place: Place, settings: Settings, tell: Teller, choices: dict[str, bool]) -> bool:
+async def _run(store: Store, place: Place, settings: Settings, tell: Teller, choices: Choices) -> bool:
     try:
         return await run(store, place.data, settings, tell, time.time, choices)
     except MailstoreError as error:

@@ -26,6 +26,7 @@ from postwren.sync.names import Names, base_mailboxes, local_mailboxes, remote_m
 from postwren.sync.plan import Agreed, MailboxState, New, Plan, brake, plan, plan_mailboxes
 from postwren.sync.remote import Listed, Remote
 from postwren.sync.report import Held, Noted, Step, Tell
+from postwren.sync.settings import Choices
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq
 
 __all__ = ["Focus", "Options", "Outcome", "synchronise"]
@@ -33,6 +34,9 @@ __all__ = ["Focus", "Options", "Outcome", "synchronise"]
 ROUNDS: Final = 4
 MOST_EPOCHS: Final = 3
 """Changes of UIDVALIDITY in a row, after which a mailbox is left alone."""
+
+
+NO_CHOICES: Final = Choices()
 
 
 def _ignore(event: object) -> None:
@@ -49,9 +53,7 @@ class Options:
     spool: Path
     tell: Tell = _ignore
     wants: Callable[[str], bool] = lambda name: bool(name)
-    accepts_deletions: bool = False
-    accepts_renumbering: bool = False
-    is_dry_run: bool = False
+    choices: Choices = NO_CHOICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ async def synchronise(
     """One run, over all mailboxes or first over those of the `focus` alone. Raises what the connection and the store raise;
     everything done before stays."""
     run = _Run(store, account_id, remote, options, focus)
-    for _ in range(1 if options.is_dry_run else ROUNDS):
+    for _ in range(1 if options.choices.is_dry_run else ROUNDS):
         if not await run.round():
             break
     outcome = run.outcome
@@ -129,7 +131,7 @@ class _Run:
         replicas = self._store.reader.replicas(self._account_id)  # a copy may come from a mailbox in which nothing is different
         names = {replica.mailbox_id: replica.name for replica in replicas}
         hunks = self._without_held(planned.hunks, names)
-        if self._options.is_dry_run:
+        if self._options.choices.is_dry_run:
             self._say(hunks, names)
             return False
         self._report(planned, names)
@@ -169,7 +171,7 @@ class _Run:
     def _without_held(self, hunks: Sequence[Hunk], names: Mapping[MailboxId, str]) -> list[Hunk]:
         """Deletions that are too many stay undone, and what they belong to unsettled, so that the next run sees them again."""
         sizes = {mailbox.mailbox_id: mailbox.messages for mailbox in self._store.reader.mailboxes(self._account_id)}
-        held = {} if self._options.accepts_deletions else brake(hunks, sizes)
+        held = {} if self._options.choices.accepts_deletions else brake(hunks, sizes)
         self._hold(held, names)
         self.apply.unsettled.update(held)
         return [hunk for hunk in hunks if not (isinstance(hunk, ExpungeLocal) and hunk.mailbox_id in held)]
@@ -192,10 +194,10 @@ class _Run:
         names = {mailbox.mailbox_id: mailbox.name for mailbox in local}
         hunks = plan_mailboxes(base, [mailbox for mailbox in local if self._options.wants(mailbox.name)], remote)
         sizes = {mailbox.mailbox_id: mailbox.messages for mailbox in local}
-        held = {} if self._options.accepts_deletions else brake(hunks, sizes)
+        held = {} if self._options.choices.accepts_deletions else brake(hunks, sizes)
         self._hold(held, names)
         hunks = [hunk for hunk in hunks if not (isinstance(hunk, DeleteLocal) and hunk.mailbox_id in held)]
-        if self._options.is_dry_run:
+        if self._options.choices.is_dry_run:
             self._say(hunks, names)
             return listed
         self.names.delimiter = next((mailbox.delimiter for mailbox in listed), "/")
@@ -250,7 +252,7 @@ class _Run:
         )
 
     async def _look(self, replica: Replica, since: Checkpoint | None, total: int) -> Look | None:
-        if replica.epochs >= MOST_EPOCHS and not self._options.accepts_renumbering:
+        if replica.epochs >= MOST_EPOCHS and not self._options.choices.accepts_renumbering:
             self.outcome.is_complete = False
             text = "its UIDVALIDITY changes at every run; it is left alone. `postwren sync run --accept-renumbering` tries again"
             self._note(f"{replica.name}: {text}")

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from postwren.client.conversation import ServerFailed
 from postwren.client.imap import ImapClient, Refused
@@ -14,7 +13,7 @@ from postwren.sync.imap import Options, Outcome, synchronise
 from postwren.sync.look import MailboxRefused
 from postwren.sync.remote import Remote
 from postwren.sync.report import Began, Ended, Tell
-from postwren.sync.settings import Settings, is_loopback
+from postwren.sync.settings import Choices, Settings, is_loopback
 from postwren.sync.trouble import LoginRefused, SyncFailed, wrong_login
 from postwren.terms import AccountId
 from postwren.wire.secret import Secret
@@ -66,11 +65,11 @@ async def mirror(
     tell: Tell,
     clock: Callable[[], float],
     spool: Path,
-    choices: dict[str, Any],
+    choices: Choices,
 ) -> Ended:
     """One run. Raises `trouble.TROUBLE`, SyncFailed where not all could be done, or a refusal of the store."""
     begun = clock()
-    options = Options(settings.address, lambda: int(clock()), spool, tell, **choices)
+    options = Options(settings.address, lambda: int(clock()), spool, tell, choices=choices)
     async with entered(settings, secret) as (client, mechanism):
         tell(Began(settings.address, "imap", settings.host, client.tls_version or "", mechanism))
         try:
@@ -79,7 +78,7 @@ async def mirror(
             raise ServerFailed(str(refused)) from refused
         with suppress(ServerFailed, OSError):
             await client.logout()
-    return concluded(settings.address, outcome, clock() - begun, is_dry_run=options.is_dry_run)
+    return concluded(settings.address, outcome, clock() - begun, is_dry_run=choices.is_dry_run)
 
 
 def concluded(address: str, outcome: Outcome, seconds: float, *, is_dry_run: bool = False) -> Ended:

@@ -9,21 +9,18 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from postwren.mailstore.model import Account, Property
 from postwren.mailstore.port import Reader, Store, Transaction, Unit
 from postwren.sync.report import Ended, Event, Failed, Tell, as_json, size
 from postwren.sync.secret import read_secret
-from postwren.sync.settings import Settings, SettingsError, file_of
+from postwren.sync.settings import Choices, Settings, SettingsError, file_of
 from postwren.sync.trouble import TROUBLE, SyncFailed, explain
 from postwren.terms import AccountId, MailboxId
 from postwren.wire.secret import Secret
 
-__all__ = ["Choices", "account_of", "identify", "last_complete", "last_run", "remember", "run", "try_login", "under_lock"]
-
-Choices: TypeAlias = dict[str, Any]
-"""`is_dry_run`; by IMAP also `accepts_deletions` and `accepts_renumbering`."""
+__all__ = ["account_of", "identify", "last_complete", "last_run", "remember", "run", "try_login", "under_lock"]
 
 _IDENTITY: Final = "sync-identity"
 _OF_ACCOUNT: Final = MailboxId(0)
@@ -91,7 +88,6 @@ async def _try_imap(settings: Settings, secret: Secret[str]) -> tuple[str, str, 
 
 async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: Callable[[], float], choices: Choices) -> bool:
     """Whether it went well; `tell` heard everything. A refusal of the store is raised."""
-    is_dry_run = choices.get("is_dry_run", False)
     account: Account | None = None
     begun = int(clock())
     try:
@@ -104,7 +100,7 @@ async def run(store: Store, data: Path, settings: Settings, tell: Tell, clock: C
         outcome = Failed(settings.address, explain(error, settings))
     else:
         outcome = ended
-    if account is not None and not is_dry_run:
+    if account is not None and not choices.is_dry_run:
         await store.perform(remember(account.account_id, outcome, int(clock()), begun))
     tell(outcome)
     return isinstance(outcome, Ended)
@@ -127,8 +123,7 @@ async def _synchronise(
         return await mirror.mirror(store, account_id, settings, secret, tell, clock, spool, choices)
     from postwren.sync import pop3
 
-    is_dry_run = choices.get("is_dry_run", False)
-    return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=is_dry_run)
+    return await pop3.take_all(store, account_id, settings, secret, tell, clock, is_dry_run=choices.is_dry_run)
 
 
 def account_of(store: Store, settings: Settings) -> Account:

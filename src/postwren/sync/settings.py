@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from postwren.client.conversation import Security
 
 __all__ = [
     "DEFAULT_PORTS",
+    "Choices",
     "Deletion",
     "KeptIn",
     "Protocol",
@@ -48,6 +50,16 @@ _DELETION: Final = r"at-once|never|with-local|after:[1-9][0-9]{0,4}"
 
 class SettingsError(Exception):
     """The settings cannot be used; the text says where and why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Of one run, not of an account: carry out deletions that were held; look again at mailboxes whose UIDVALIDITY kept changing;
+    only say what would be done."""
+
+    accepts_deletions: bool = False
+    accepts_renumbering: bool = False
+    is_dry_run: bool = False
 
 
 class Deletion:

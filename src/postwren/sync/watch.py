@@ -30,9 +30,9 @@ from postwren.sync.imap import Focus, Options, Outcome, synchronise
 from postwren.sync.look import MailboxRefused
 from postwren.sync.remote import Listed, Remote
 from postwren.sync.report import Began, Ended, Event, Failed, Found, Held, Noted, Tell, Watching
-from postwren.sync.run import Choices, account_of, remember, run, under_lock
+from postwren.sync.run import account_of, remember, run, under_lock
 from postwren.sync.secret import read_secret
-from postwren.sync.settings import Settings, SettingsError, file_of, load_settings
+from postwren.sync.settings import Choices, Settings, SettingsError, file_of, load_settings
 from postwren.sync.trouble import TROUBLE, LoginRefused, SyncFailed, explain
 from postwren.terms import INBOX, AccountId
 
@@ -207,7 +207,7 @@ class _Watcher:
         begun = self._clock()
         address = self._settings.address
         spool = file_of(self._data, address, ".partial")
-        options = Options(address, lambda: int(self._clock()), spool, self._tell, **self._choices)
+        options = Options(address, lambda: int(self._clock()), spool, self._tell, choices=self._choices)
         try:
             outcome = await synchronise(self._store, account_id, remote, options, focus)
         except MailboxRefused as refused:

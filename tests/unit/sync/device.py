@@ -14,7 +14,7 @@ from postwren.mailstore.service.accounts import create_account
 from postwren.sync.report import Ended, Event, Failed, Noted
 from postwren.sync.run import identify, run
 from postwren.sync.secret import keep_secret
-from postwren.sync.settings import Settings, save_settings
+from postwren.sync.settings import Choices, Settings, save_settings
 from postwren.terms import INBOX
 from postwren.wire.secret import Secret
 
@@ -46,7 +46,7 @@ class Device:
     async def sync(self, port: int, *, is_dry_run: bool = False) -> bool:
         settings = msgspec.structs.replace(self.settings, port=port, delete=self.delete)
         self.told.clear()
-        is_well = await run(self.store, self.folder, settings, self.told.append, lambda: self.now, {"is_dry_run": is_dry_run})
+        is_well = await run(self.store, self.folder, settings, self.told.append, lambda: self.now, Choices(is_dry_run=is_dry_run))
         assert list(check(self.store.reader)) == []
         return is_well
 
