@@ -48,7 +48,8 @@ interop: setup     ## real programs from Debian's packages
 crash: setup       ## kill -9 at 300 random moments
 	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
 
-deep: setup        ## random lives of sessions and devices, far more of them than in make test; a mailbox of a million
+deep: setup        ## new random examples, and random lives of sessions and devices, far more of them than in make test; a mailbox of a million
+	HYPOTHESIS_PROFILE=default $(BIN)/pytest -q -n auto -m "not real" tests/unit tests/property
 	$(BIN)/python -W error -m tests.property.imap_walk --steps 100000
 	RUNS=10000 $(BIN)/pytest -q tests/property/test_plan_converges.py tests/property/test_sync_pop3.py
 	SYNC_RUNS=1000 $(BIN)/pytest -q tests/property/test_sync_lives.py

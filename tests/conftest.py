@@ -1,14 +1,22 @@
-"""What tests of several rooms share: the stores they run on."""
+"""What tests of several rooms share: the stores they run on, and what their random examples are drawn from.
 
+Examples are the same in every run of `make test`; `make deep` looks for new ones (HYPOTHESIS_PROFILE=default).
+"""
+
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
+from hypothesis import settings
 
 from postwren.mailstore.port import Store
 from postwren.storage.embedded import EmbeddedStore, Settings
 from postwren.storage.memory import MemoryStore
+
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 OpenStore: TypeAlias = Callable[[], Store]
 

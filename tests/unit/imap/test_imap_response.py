@@ -24,6 +24,7 @@ from postwren.protocols.imap.response.thread import ThreadResult
 @settings(max_examples=400, deadline=None)
 @given(RESPONSES)
 @example(ListEntry("a\r\n* BYE"))
+@example(ListEntry("", old_name="]"))
 @example(Metadata("", (("/private/comment", b"\0\r\n"),)))
 def test_a_strict_reader_reads_what_was_written(response: Response) -> None:
     for is_utf8 in (False, True):

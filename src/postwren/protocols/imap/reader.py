@@ -221,7 +221,7 @@ class Reader(Scanner):
         if self.is_strict:
             if not has_atoms:
                 raise Unparsable
-            return self.atom()
+            return self.astring()  # tagged-ext-comp: `]` too (RFC 9051 section 9)
         if self.is_at(b"\t"):
             self.space()
         return self.string()
