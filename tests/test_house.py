@@ -12,7 +12,7 @@ SRC = Path(__file__).parent.parent / "src" / "postwren"
 BASIC = {"terms", "wire"}
 PURE = BASIC | {"message"}
 CENTRE = PURE | {"mailstore"}
-EDGE = CENTRE | {"protocols", "archive", "delivery", "transport", "config", "ops"}
+EDGE = CENTRE | {"protocols", "archive", "mailauth", "delivery", "transport", "config", "ops"}
 MAY_IMPORT: dict[str, set[str]] = {
     "terms": set(),
     "wire": {"terms"},
@@ -20,18 +20,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "protocols": PURE,
     "mailstore": PURE,
     "storage": CENTRE,
-    "delivery": CENTRE | {"protocols"},
+    "mailauth": PURE | {"protocols"},
+    "delivery": CENTRE | {"protocols", "mailauth"},
     "transport": BASIC,
     "archive": {"terms"},
     "config": {"terms"},
     "ops": {"terms"},
     "server": EDGE,
     "client": EDGE,
+    "exchange": EDGE | {"client"},
     "sync": EDGE | {"client"},
-    "testing": EDGE | {"server", "client", "storage", "app"},
+    "testing": EDGE | {"server", "client", "exchange", "storage", "app"},
     "stores": CENTRE | {"config", "storage"},
-    "app": EDGE | {"server", "client", "sync", "storage", "stores"},
-    "cli": EDGE | {"server", "client", "sync", "app", "stores"},
+    "app": EDGE | {"server", "client", "exchange", "sync", "storage", "stores"},
+    "cli": EDGE | {"server", "client", "exchange", "sync", "app", "stores"},
 }
 PROTOCOL_MAY_IMPORT = {"smtp": {"sasl"}, "pop3": {"sasl"}, "imap": {"sasl"}}
 PURE_ROOMS = ("terms", "wire", "message", "protocols")

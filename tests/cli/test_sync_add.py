@@ -18,7 +18,7 @@ from postwren.cli.main import app
 from postwren.client.https import Https
 from postwren.sync.discover import Ports, knock
 from postwren.testing.resolver import ScriptedResolver
-from postwren.transport.resolver import Srv
+from postwren.wire.resolver import Srv
 
 from .program import ENVIRONMENT, Server, postwren
 
@@ -153,7 +153,7 @@ from postwren.cli import discovery, main
 from postwren.client.https import Https
 from postwren.sync.discover import Ports, knock
 from postwren.testing.resolver import ScriptedResolver
-from postwren.transport.resolver import Srv
+from postwren.wire.resolver import Srv
 port = int(sys.argv.pop(1))
 zone = {("_imaps._tcp.example.org", "SRV"): [Srv(0, 0, port, "localhost")]}
 discovery.world = lambda trusted: Ports(ScriptedResolver(zone), Https(trusted, port=1), lambda server: knock(server, trusted))

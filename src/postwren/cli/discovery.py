@@ -10,7 +10,7 @@ import typer
 from postwren.cli.context import fail
 from postwren.client.conversation import Security
 from postwren.sync.discover import Ports, Server, discover
-from postwren.transport.resolver import ResolverFailed
+from postwren.wire.resolver import ResolverFailed
 
 __all__ = ["find_server"]
 

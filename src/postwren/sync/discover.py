@@ -22,8 +22,9 @@ from postwren.client.https import Https, Web, WebFailed
 from postwren.client.imap import ImapClient
 from postwren.client.pop3 import Pop3Client
 from postwren.sync.autoconfig import Advertised, AutoconfigInvalid, Service, is_hostname, parse_autoconfig
-from postwren.transport.resolver import Answer, Kind, Mx, Resolver, ResolverFailed, Srv, SystemResolver
+from postwren.transport.resolver import SystemResolver
 from postwren.transport.tls import TlsFault
+from postwren.wire.resolver import Answer, Kind, Mx, Resolver, ResolverFailed, Srv
 
 __all__ = ["PATIENCE", "Found", "Ports", "Server", "Source", "discover", "knock"]
 

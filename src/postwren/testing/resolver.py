@@ -7,7 +7,7 @@ resolver.asked          # every question, in order
 import asyncio
 from collections.abc import Container, Mapping, Sequence
 
-from postwren.transport.resolver import Answer, Kind, Record, ResolverFailed
+from postwren.wire.resolver import Answer, Kind, Record, ResolverFailed
 
 __all__ = ["ScriptedResolver"]
 

@@ -1,14 +1,11 @@
-"""The port to the DNS, and its adapter for the system's resolvers.
+"""The port to the DNS answered by the system's resolvers.
 
-    await resolver.query("_imaps._tcp.example.org", "SRV")  ->  Answer((Srv(...),), is_secure=False)
-
-No such name and no such record are an empty answer; that nobody could tell is ResolverFailed.
+No more than 3 seconds for an answer, every try included, and no more than 32 records of it.
 """
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final
 
 import dns.asyncresolver
 import dns.exception
@@ -16,58 +13,12 @@ import dns.flags
 import dns.name
 import dns.resolver
 
-__all__ = ["Answer", "HostAddress", "Kind", "Mx", "Record", "Resolver", "ResolverFailed", "Srv", "SystemResolver"]
+from postwren.wire.resolver import Answer, HostAddress, Kind, Mx, Ptr, Record, ResolverFailed, Srv, Tlsa, Txt
 
-Kind = Literal["A", "AAAA", "MX", "SRV"]
-_PATIENCE: Final = 3.0  # seconds for an answer, every try included
-_MOST_RECORDS: Final = 32  # of one answer
+__all__ = ["SystemResolver"]
 
-
-class ResolverFailed(Exception):
-    """Nobody could tell; later somebody may."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostAddress:
-    """A and AAAA."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mx:
-    """RFC 5321 section 5. Names have no dot at their end, and the root is empty."""
-
-    preference: int
-    host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Srv:
-    """RFC 2782. An empty `target` says that the service is decidedly not there."""
-
-    priority: int
-    weight: int
-    port: int
-    target: str
-
-
-Record: TypeAlias = HostAddress | Mx | Srv
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`is_secure`: proven by DNSSEC, as a resolver on this machine says; one elsewhere proves nothing."""
-
-    records: tuple[Record, ...] = ()
-    is_secure: bool = False
-
-
-class Resolver(Protocol):
-    """Whom one asks."""
-
-    async def query(self, name: str, kind: Kind) -> Answer:
-        """Raises ResolverFailed."""
+_PATIENCE: Final = 3.0
+_MOST_RECORDS: Final = 32
 
 
 class SystemResolver:
@@ -91,7 +42,8 @@ class SystemResolver:
             raise ResolverFailed(str(error)) from None
         records = tuple(_RECORDS[kind](data) for data in list(answer.rrset or ())[:_MOST_RECORDS])
         is_signed = bool(answer.response.flags & dns.flags.AD)
-        return Answer(records, is_signed and _is_here(str(answer.nameserver)))
+        name = _name(answer.canonical_name) if records else ""
+        return Answer(records, is_signed and _is_here(str(answer.nameserver)), name)
 
 
 def _is_here(nameserver: str) -> bool:
@@ -109,5 +61,8 @@ _RECORDS: Final[dict[Kind, Callable[[Any], Record]]] = {
     "A": lambda data: HostAddress(data.address),
     "AAAA": lambda data: HostAddress(data.address),
     "MX": lambda data: Mx(data.preference, _name(data.exchange)),
+    "PTR": lambda data: Ptr(_name(data.target)),
     "SRV": lambda data: Srv(data.priority, data.weight, data.port, _name(data.target)),
+    "TLSA": lambda data: Tlsa(data.usage, data.selector, data.mtype, data.cert),
+    "TXT": lambda data: Txt(b"".join(data.strings)),
 }

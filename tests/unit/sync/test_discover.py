@@ -10,7 +10,7 @@ from postwren.client.conversation import Security
 from postwren.client.https import WebFailed
 from postwren.sync.discover import Found, Ports, Server, Source, discover
 from postwren.testing.resolver import ScriptedResolver
-from postwren.transport.resolver import HostAddress, Kind, Mx, Record, Srv
+from postwren.wire.resolver import HostAddress, Kind, Mx, Record, Srv
 
 ADDRESS = "ann@example.org"
 HERE: list[Record] = [HostAddress("192.0.2.1")]

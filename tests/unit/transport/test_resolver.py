@@ -10,13 +10,17 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from postwren.transport.resolver import Answer, HostAddress, Kind, Mx, ResolverFailed, Srv, SystemResolver
+from postwren.transport.resolver import SystemResolver
+from postwren.wire.resolver import Answer, HostAddress, Kind, Mx, Ptr, ResolverFailed, Srv, Tlsa, Txt
 
 ZONE = {
     ("_imaps._tcp.example.org.", "SRV"): ["5 6 993 Mail.Example.ORG.", "0 0 0 ."],
     ("example.org.", "MX"): ["10 mx.example.org."],
     ("mail.example.org.", "A"): ["192.0.2.1"],
     ("mail.example.org.", "AAAA"): ["2001:db8::1"],
+    ("example.org.", "TXT"): ['"v=spf1 " "-all"'],
+    ("_25._tcp.mail.example.org.", "TLSA"): ["3 1 1 00ff"],
+    ("1.2.0.192.in-addr.arpa.", "PTR"): ["mail.example.org."],
     ("many.example.org.", "A"): [f"192.0.2.{number}" for number in range(100)],
 }
 
@@ -65,6 +69,9 @@ def test_every_kind_of_record_is_read() -> None:
     assert ask("example.org", "MX").records == (Mx(10, "mx.example.org"),)
     assert ask("mail.example.org", "A").records == (HostAddress("192.0.2.1"),)
     assert ask("mail.example.org", "AAAA").records == (HostAddress("2001:db8::1"),)
+    assert ask("example.org", "TXT").records == (Txt(b"v=spf1 -all"),)
+    assert ask("_25._tcp.mail.example.org", "TLSA").records == (Tlsa(3, 1, 1, b"\0\xff"),)
+    assert ask("1.2.0.192.in-addr.arpa", "PTR") == Answer((Ptr("mail.example.org"),), name="1.2.0.192.in-addr.arpa")
 
 
 @pytest.mark.parametrize(
