@@ -43,8 +43,8 @@ class QueuedMessage(NamedTuple):
 
 
 class QueuedRecipient(NamedTuple):
-    """One recipient of it. `domain` is the next hop's key: rows of one domain share connections and fate. `expires`: given up after
-    this; `warned`: the sender was told that it takes long."""
+    """One recipient of it. `domain` is the next hop's key: rows of one domain share connections and fate. It is given up after
+    `expires`; `warned`: the sender was told that it takes long."""
 
     uid: Uid
     number: int  # from 1, in the order of the envelope

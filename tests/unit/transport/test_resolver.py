@@ -19,7 +19,7 @@ ZONE = {
     ("mail.example.org.", "A"): ["192.0.2.1"],
     ("mail.example.org.", "AAAA"): ["2001:db8::1"],
     ("example.org.", "TXT"): ['"v=spf1 " "-all"'],
-    ("_25._tcp.mail.example.org.", "TLSA"): ["3 1 1 00ff"],
+    ("_25._tcp.mail.example.org.", "TLSA"): [f"3 1 1 {'00ff' * 16}"],
     ("1.2.0.192.in-addr.arpa.", "PTR"): ["mail.example.org."],
     ("many.example.org.", "A"): [f"192.0.2.{number}" for number in range(100)],
 }
@@ -70,7 +70,7 @@ def test_every_kind_of_record_is_read() -> None:
     assert ask("mail.example.org", "A").records == (HostAddress("192.0.2.1"),)
     assert ask("mail.example.org", "AAAA").records == (HostAddress("2001:db8::1"),)
     assert ask("example.org", "TXT").records == (Txt(b"v=spf1 -all"),)
-    assert ask("_25._tcp.mail.example.org", "TLSA").records == (Tlsa(3, 1, 1, b"\0\xff"),)
+    assert ask("_25._tcp.mail.example.org", "TLSA").records == (Tlsa(3, 1, 1, b"\0\xff" * 16),)
     assert ask("1.2.0.192.in-addr.arpa", "PTR") == Answer((Ptr("mail.example.org"),), name="1.2.0.192.in-addr.arpa")
 
 
