@@ -19,7 +19,7 @@ __all__ = [
     "OPPORTUNISTIC",
     "Blame",
     "CertificateJudge",
-    "DomainPolicy",
+    "DomainRules",
     "Opportunistic",
     "TlsAttempt",
     "TlsPolicies",
@@ -83,7 +83,7 @@ class TlsAttempt:
     why: str = ""
 
 
-class DomainPolicy(Protocol):
+class DomainRules(Protocol):
     """What holds for one domain and one wish, now. Made for one route, kept no longer than it."""
 
     def allows(self, host: str) -> bool:
@@ -100,7 +100,7 @@ class DomainPolicy(Protocol):
 class TlsPolicies(Protocol):
     """Whoever knows the policies of all domains."""
 
-    def domain(self, domain: str, wish: TlsWish, *, is_secure: bool) -> Awaitable[DomainPolicy]:
+    def domain(self, domain: str, wish: TlsWish, *, is_secure: bool) -> Awaitable[DomainRules]:
         """`is_secure`: the domain's MX records are proven by DNSSEC. Raises ResolverFailed: the domain's mail waits."""
 
 
@@ -123,7 +123,7 @@ class _Nothing:
 class Opportunistic:
     """TLS where the host has it, whatever its certificate; verified TLS for a message that requires it."""
 
-    async def domain(self, domain: str, wish: TlsWish, *, is_secure: bool) -> DomainPolicy:  # noqa: ARG002
+    async def domain(self, domain: str, wish: TlsWish, *, is_secure: bool) -> DomainRules:  # noqa: ARG002
         return _Nothing(wish)
 
 
