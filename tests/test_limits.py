@@ -66,6 +66,7 @@ NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
+MX = "tests/unit/delivery/test_mx.py"
 HTTP = "tests/unit/protocols/test_http_client.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
@@ -76,6 +77,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connections": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "config.schema.Limits.connections_per_address": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
+    "delivery.mx.MxLimits.hosts": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
+    "delivery.mx.MxLimits.addresses": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
     "mailstore.service.accounts.Limits.local_part": (ACCOUNTS, "test_what_cannot_be_a_login_is_refused_with_a_reason"),
     "mailstore.service.accounts.Limits.domain": (HERE, "test_a_login_has_a_domain_that_dns_can_hold"),
     "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),

@@ -1,0 +1,4 @@
+"""Everything that speaks to other hosts on the server's behalf (docs/exchange.md).
+
+policy      the port by which transport security towards a domain is decided: what outbound asks
+"""
