@@ -8,7 +8,7 @@
 What must stay true: nothing below TLS 1.2, no renegotiation, no compression, no early data (A-07); a client always verifies
 (A-09), but for mail to other hosts, where `exchange.policy` says what a certificate must be; plaintext is never handed out before
 the handshake is done. Buffers stay near one record (16 kB), because OpenSSL's memory BIO never gives back what it once grew to.
-`certificate` is imported where it is used: it loads `cryptography`, which takes a command that speaks no TLS a tenth of its start.
+`certificate` is imported where it is used: it loads `cryptography`, a tenth of the start of a command that speaks no TLS.
 """
 
 import contextlib
