@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from postwren.transport.deadline import Patience, Watch
-from postwren.transport.dial import dial
+from postwren.transport.dial import CONNECT_TIMEOUT, dial
 from postwren.transport.link import Link, LinkConfig
 from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
 from postwren.transport.tls import ClientTls
@@ -73,12 +73,28 @@ class Conversation(Generic[C]):
             raise ValueError("without TLS only to this machine")
         tls = None if security is Security.NONE else ClientTls(host, alpn, trusted)
         config = LinkConfig(Watch(), patience=CLIENT_PATIENCE, tls=tls, is_implicit_tls=security is Security.IMPLICIT)
-        self._link = await dial(host, port, self, config)
+        await self.open(host, port, config)
+
+    async def open(
+        self,
+        host: str,
+        port: int,
+        config: LinkConfig,
+        timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109
+        source: str | None = None,
+    ) -> None:
+        """For callers who know by themselves whom they trust and for how long. Raises as `dial` does."""
+        self._link = await dial(host, port, self, config, timeout, source)
 
     @property
     def tls(self) -> TlsInfo | None:
         """None while the connection is in the clear."""
         return None if self._link is None else self._link.tls
+
+    @property
+    def is_quiet(self) -> bool:
+        """The connection stands, and the server has said nothing that was not heard."""
+        return not self._is_closed and not self._events
 
     async def next_event(self) -> Any:
         """What the server says next. Raises ConnectionEnded."""

@@ -1,28 +1,30 @@
 """TLS inside the link, without a socket: octets in, octets out, alike on every event loop (house rule 4).
 
-    ServerTls, ClientTls  -- what a listener or a call is configured with; each gives a `TlsChannel` per connection
+    ServerTls, ClientTls, OpportunisticTls  -- what a listener or a call has; each gives a `TlsChannel` per connection
     TlsChannel.receive()  -- ciphertext in, plaintext out; `info` is None until the handshake is done
     TlsChannel.protect()  -- plaintext in, ciphertext out
     TlsChannel.to_send()  -- what the handshake wants written, and the alert after a `TlsFault`
 
 What must stay true: nothing below TLS 1.2, no renegotiation, no compression, no early data (A-07); a client always verifies
-(A-09); plaintext is never handed out before the handshake is done. Buffers stay near one record (16 kB), because OpenSSL's memory
-BIO never gives back what it once grew to. `certificate` is imported where it is used: it loads `cryptography`, which takes a
-command that speaks no TLS a tenth of its start.
+(A-09), but for mail to other hosts, where `exchange.policy` says what a certificate must be; plaintext is never handed out before
+the handshake is done. Buffers stay near one record (16 kB), because OpenSSL's memory BIO never gives back what it once grew to.
+`certificate` is imported where it is used: it loads `cryptography`, a tenth of the start of a command that speaks no TLS.
 """
 
 import contextlib
 import logging
 import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol
 
 from postwren.transport.clienthello import ClientHello, HelloReader, NotTls
 from postwren.transport.session import TlsInfo
 
-__all__ = ["ClientTls", "Credentials", "ServerTls", "TlsChannel", "TlsFault", "TlsSide"]
+__all__ = ["ClientTls", "Credentials", "OpportunisticTls", "ServerTls", "TlsChannel", "TlsFault", "TlsSide"]
 
 log = logging.getLogger(__name__)
 
@@ -288,6 +290,46 @@ class ClientTls:
 
     def _wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         return self._context.wrap_bio(incoming, outgoing, server_hostname=self._host)
+
+
+class OpportunisticTls:
+    """A caller's side towards a host that may show any certificate (RFC 7435): better than none. `judge` sees the chain that it
+    showed, in DER and leaf first, before anything is said inside, and may raise an ssl.SSLError. `name` is for SNI."""
+
+    def __init__(self, name: str | None, judge: Callable[[list[bytes]], None] | None = None) -> None:
+        self._name = name
+        self._judge = judge
+
+    def channel(self) -> TlsChannel:
+        """A channel with the ClientHello ready to send."""
+        return TlsChannel(TlsMaker(self._wrap, self._describe))
+
+    def _wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
+        return _opportunistic_context().wrap_bio(incoming, outgoing, server_hostname=self._name)
+
+    def _describe(self, tls: ssl.SSLObject) -> TlsInfo:
+        if self._judge is not None:
+            self._judge(_shown_chain(tls))
+        version, cipher = _version_and_cipher(tls)
+        return TlsInfo(version, cipher, {})
+
+
+@lru_cache(maxsize=1)  # the same for every host: only the name differs
+def _opportunistic_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    _harden(context)
+    # Whom no such cipher suits would get the mail in the clear: older ones with a key of 128 bits and more are better.
+    context.set_ciphers(f"{_CIPHERS_BELOW_1_3}:HIGH:!aNULL:!eNULL:!3DES:!MD5:!RC4:!PSK:!SRP")
+    return context
+
+
+def _shown_chain(tls: ssl.SSLObject) -> list[bytes]:
+    if sys.version_info >= (3, 13):
+        return tls.get_unverified_chain()
+    inner = tls._sslobj  # type: ignore[attr-defined]  # until Python 3.13 nobody else tells
+    return [certificate.public_bytes(2) for certificate in inner.get_unverified_chain() or ()]  # 2: DER
 
 
 def _harden(context: ssl.SSLContext) -> None:
