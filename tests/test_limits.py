@@ -69,6 +69,7 @@ SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning 
 MX = "tests/unit/delivery/test_mx.py"
 HTTP = "tests/unit/protocols/test_http_client.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
+STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
@@ -79,6 +80,14 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "delivery.mx.MxLimits.hosts": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
     "delivery.mx.MxLimits.addresses": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
+    "exchange.mtasts.Limits.shelf": (STS_CACHE, "test_a_shelf_has_room_for_so_many_and_the_one_longest_unused_goes"),
+    "exchange.mtasts.Limits.shelf_octets": (STS_CACHE, "test_a_shelf_has_so_many_octets_and_not_one_more"),
+    "exchange.mtasts.Limits.asked": (STS_CACHE, "test_so_many_domains_are_remembered_as_asked"),
+    "exchange.mtasts.Limits.recheck": (STS_CACHE, "test_five_minutes_later_it_is_asked_again"),
+    "exchange.mtasts.Limits.renewals": (STS_CACHE, "test_a_round_renews_so_many_and_not_one_more"),
+    "mailauth.mtasts.Limits.policy": (STS, "test_a10_a_policy_has_64_kilobytes_and_not_one_more_octet"),
+    "mailauth.mtasts.Limits.patterns": (STS, "test_a_policy_has_so_many_patterns_and_not_one_more"),
+    "mailauth.mtasts.Limits.max_age": (STS, "test_nothing_is_believed_for_longer_than_a_year"),
     "mailstore.service.accounts.Limits.local_part": (ACCOUNTS, "test_what_cannot_be_a_login_is_refused_with_a_reason"),
     "mailstore.service.accounts.Limits.domain": (HERE, "test_a_login_has_a_domain_that_dns_can_hold"),
     "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),
@@ -200,6 +209,7 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "mailstore.digester.Limits": {
         "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
         "quiet_seconds", "slice_messages", "slice_seconds"},
+    "mailauth.mtasts.Policy": {"mode", "mx", "max_age"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},
     "server.smtp.settings.SmtpSettings": {"hostname", "is_lmtp", "separator", "postmaster", "extensions", "require_auth"},

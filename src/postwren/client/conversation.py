@@ -67,13 +67,16 @@ class Conversation(Generic[C]):
         self._error: BaseException | None = None
         self._link: Link | None = None
 
-    async def connect(self, host: str, port: int, security: Security, alpn: bytes | None, trusted: Path | None) -> None:
-        """Raises OSError (ssl.SSLCertVerificationError is one) or TlsFault."""
+    async def connect(
+        self, host: str, port: int, security: Security, alpn: bytes | None, trusted: Path | None, *, address: str = ""
+    ) -> None:
+        """`address`: where to connect to, when somebody has looked up the host already. Raises OSError
+        (ssl.SSLCertVerificationError is one) or TlsFault."""
         if security is Security.NONE and host not in ("localhost", "::1") and not host.startswith("127."):
             raise ValueError("without TLS only to this machine")
         tls = None if security is Security.NONE else ClientTls(host, alpn, trusted)
         config = LinkConfig(Watch(), patience=CLIENT_PATIENCE, tls=tls, is_implicit_tls=security is Security.IMPLICIT)
-        await self.open(host, port, config)
+        await self.open(address or host, port, config)
 
     async def open(
         self,
