@@ -2,4 +2,5 @@
 
 envelope   who it is from and for        trace      the lines we add, the fields we watch
 inbound    the named steps between the end of the data and the store
+intake     how one message is treated: at once when its header ended, or at the end of the data
 """

@@ -74,21 +74,19 @@ def date_time(now: int) -> str:
 
 
 class HeaderWatch:
-    """Reads along until the header ends, keeping at most `HEADER_OCTETS` and a piece: how long it is, how often it
-    was received."""
+    """Holds a message back until its header ends, at most `HEADER_OCTETS` and a piece: how long that is, how often it was
+    received."""
 
-    __slots__ = ("_block", "_is_over", "octets", "received_fields")
+    __slots__ = ("_block", "is_over", "octets", "received_fields")
 
     def __init__(self) -> None:
         self._block = bytearray()
-        self._is_over = False
-        self.octets = 0  # so far; above HEADER_OCTETS it is no longer counted
+        self.is_over = False
+        self.octets = 0  # the empty line is not counted; above HEADER_OCTETS it is not the whole
         self.received_fields = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take the next octets of the message."""
-        if self._is_over:
-            return
+    def feed(self, data: bytes) -> bytes | None:
+        """Take the next octets of the message, while it is not over. All that has come once it is, None before."""
         searched = max(0, len(self._block) - 3)
         block: bytes | bytearray = data
         if self._block:
@@ -96,21 +94,22 @@ class HeaderWatch:
             block = self._block
         end = 0 if block[:2] == b"\r\n" else block.find(b"\r\n\r\n", searched) + 2
         if end != 1:
-            self._end(block[:end])
-        elif len(block) > HEADER_OCTETS + 4:
-            self._end(block)
-        elif block is data:
+            return self._end(block, end)
+        if len(block) > HEADER_OCTETS + 4:
+            return self._end(block, len(block))
+        if block is data:
             self._block += data
+        return None
 
-    def end(self) -> None:
-        """The message is over, and all of it was header."""
-        if not self._is_over:
-            self._end(self._block)
+    def end(self) -> bytes | None:
+        """The message is over: all of it, where all of it was header."""
+        return None if self.is_over else self._end(self._block, len(self._block))
 
-    def _end(self, block: bytes | bytearray) -> None:
-        self._is_over = True
+    def _end(self, come: bytes | bytearray, end: int) -> bytes:
+        self.is_over = True
         self._block = bytearray()
-        self.octets = len(block)
+        self.octets = end
         if self.octets <= HEADER_OCTETS:
-            names = b"\n" + block.lower()
+            names = b"\n" + come[:end].lower()
             self.received_fields = names.count(b"\nreceived:") + names.count(b"\nreceived ") + names.count(b"\nreceived\t")
+        return bytes(come)

@@ -232,7 +232,9 @@ class NewBody(Protocol):
     @property
     def size(self) -> int: ...
     @property
-    def content_id(self) -> bytes: ...
+    def content_id(self) -> bytes:
+        """Of a body that was begun with room: in its unit of work and later only."""
+
     @property
     def has_dot_line(self) -> bool: ...
     def discard(self) -> None:
@@ -247,7 +249,9 @@ class BodyWriter(Protocol):
         """Octets so far."""
 
     def write(self, data: bytes) -> None: ...
-    def finish(self) -> NewBody: ...
+    def finish(self, prefix: bytes = b"") -> NewBody:
+        """Nothing more comes. `prefix` is put in front; it ends a line, and there is `room` for it (ValueError)."""
+
     def discard(self) -> None: ...
 
 
@@ -311,7 +315,7 @@ class Store(Protocol):
         process; it outlives the machine within 100 ms. None: not now (others wait, or flags are to be synced first); then
         nothing happened, and it is `perform`ed. What the unit raises is raised."""
 
-    def new_body(self) -> BodyWriter:
+    def new_body(self, room: int = 0) -> BodyWriter:
         """A writer for a message on its way in."""
 
     def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.embedded.disk import SMALL, ann, contents, message, put, run
 
 from postwren.mailstore import invariant
+from postwren.mailstore.service.deliver import Target, deliver
 from postwren.mailstore.service.housekeeping import RECOVERY_TERM, end_recovery
 from postwren.mailstore.service.maildrop import open_maildrop, remove
 from postwren.storage.embedded import EmbeddedStore
@@ -203,3 +204,31 @@ def test_repair_puts_counters_right_beside_a_running_server(tmp_path: Path, dama
         assert list(invariant.check(store.reader, store.body_pieces)) == []
 
     run(fill, tmp_path, settings=replace(SMALL, idle_seconds=60.0))
+
+
+def test_the_hole_before_a_long_message_costs_no_space_and_is_no_orphan(tmp_path: Path) -> None:
+    """Its beginning was shorter than the room that was left for it."""
+    whole = message(1, 50_000)
+
+    async def deliver_late(store: EmbeddedStore) -> None:
+        account = await ann(store)
+        writer = store.new_body(64 * 1024)
+        writer.write(whole[100:])
+        body = writer.finish(whole[:100])
+        await store.perform(deliver([Target(account.account_id)], body, NOW), [body])
+        assert contents(store) == [whole]
+
+    async def keep(store: EmbeddedStore) -> None:
+        assert contents(store) == [whole]
+        await store.housekeep(NOW)  # less than half of the file's length is the message
+        assert contents(store) == [whole]
+        await store.housekeep(NOW + SMALL.retired_seconds)
+        assert contents(store) == [whole]
+        assert list(invariant.check(store.reader, store.body_pieces)) == []
+
+    run(deliver_late, tmp_path)
+    (file,) = [path for path in (tmp_path / "segments").iterdir() if path.stat().st_size]
+    assert file.stat().st_blocks * 512 < 65_536
+    disk = DiskCheck(tmp_path)
+    assert (list(disk.run()), disk.orphan_octets) == ([], 0)
+    run(keep, tmp_path)

@@ -4,13 +4,15 @@ What must stay true: a positive reply to a message is queued only by `_written`,
 (D-01); whatever ends a transaction otherwise discards its octets (D-05). No handler of the hot path waits in a task.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from postwren.delivery.envelope import Envelope, Recipient
-from postwren.delivery.inbound import Outcome
-from postwren.delivery.trace import Origin
+from postwren.delivery.inbound import Outcome, deliver_all, deliver_each
+from postwren.delivery.intake import Immediate, Treat, Treatment
+from postwren.delivery.trace import Origin, received, return_path
 from postwren.mailstore.errors import StoreClosed, StoreFailed
 from postwren.mailstore.port import Store
 from postwren.protocols.smtp import reply as say
@@ -73,7 +75,8 @@ log = logging.getLogger("postwren.smtp")
 
 class SmtpSession:
     """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970;
-    `directory` is the server's, or one of its own that remembers nothing."""
+    `directory` is the server's, or one of its own that remembers nothing; `treat` says what becomes of a message whose first
+    octets have come (None: it is kept as it is, for all or, by LMTP, for each)."""
 
     __slots__ = (
         "_authenticator",
@@ -92,6 +95,7 @@ class SmtpSession:
         "_reception",
         "_settings",
         "_store",
+        "_treat",
         "core",
     )
 
@@ -102,8 +106,10 @@ class SmtpSession:
         authenticator: Authenticator | None,
         now: Callable[[], float],
         directory: Directory | None = None,
+        treat: Treat | None = None,
     ) -> None:
         self._settings = settings
+        self._treat = treat or self._unchanged
         self._directory = directory or Directory(store, settings.separator, now, 0)
         self._store = store
         self._authenticator = authenticator
@@ -339,8 +345,12 @@ class SmtpSession:
     def _begin(self) -> Reception:
         assert self._envelope is not None
         origin = self._origin or self._where_from()
-        self._reception = Reception(self._store, self._envelope, origin, self._settings.hostname, self._now())
+        self._reception = Reception(self._store, self._envelope, self._treat(self._envelope, origin))
         return self._reception
+
+    def _unchanged(self, envelope: Envelope, origin: Origin) -> Treatment:
+        top = return_path(envelope.reverse_path) + received(origin, self._settings.hostname, envelope, self._now())
+        return Immediate(top, deliver_each if self._settings.is_lmtp else deliver_all)
 
     def _where_from(self) -> Origin:
         """Kept until the next hello or login: TLS needs a new hello."""
@@ -354,14 +364,36 @@ class SmtpSession:
             self._answer([FAULTS[event.fault]] * event.replies)
             return None
         reception = self._reception or self._begin()
-        refusal = reception.finish(each=self._settings.is_lmtp, now=int(self._now()), done=self._written)
+        reception.end()
+        if reception.is_undecided:
+            return self._decide(reception, event.replies)
+        refusal = reception.keep(int(self._now()), self._written)
         if refusal is None:
             return SUSPENDED
         self._answer([refusal] * event.replies)
         return None
 
+    async def _decide(self, reception: Reception, replies: int) -> None:
+        """What is judged or signed at its end. The peer may be gone before or after it is in the store's hands."""
+        await reception.decide()
+        if self._is_closed:
+            self._log("left while judged")  # D-05: nobody was told anything
+            return
+        kept: asyncio.Future[tuple[list[Outcome] | None, BaseException | None]] = asyncio.get_running_loop().create_future()
+        refusal = reception.keep(int(self._now()), lambda outcomes, error: kept.set_result((outcomes, error)))
+        if refusal is None:
+            self._conclude(*await kept)
+        else:
+            self._answer([refusal] * replies)
+
     def _written(self, outcomes: list[Outcome] | None, error: BaseException | None) -> None:
-        """The store has kept the message, or not: answer and let the link go on. The peer may be gone meanwhile."""
+        """The store has kept the message, or not: answer and let the link go on."""
+        self._conclude(outcomes, error)
+        if not self._is_closed:
+            self._link.resume()
+
+    def _conclude(self, outcomes: list[Outcome] | None, error: BaseException | None) -> None:
+        """Answer. The peer may be gone meanwhile."""
         if error is not None and store_refusal(error) is BUG:
             log.error("delivery failed", exc_info=error, extra={"fields": {"peer": self._link.peer.address}})
         if self._is_closed:
@@ -378,7 +410,6 @@ class SmtpSession:
             self._answer([ACCEPTED])
         if isinstance(error, StoreFailed | StoreClosed):
             self._link.close()
-        self._link.resume()
 
     def _answer(self, replies: Sequence[Reply]) -> None:
         """The end of a transaction, one line in the log."""

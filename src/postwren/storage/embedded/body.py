@@ -1,7 +1,9 @@
 """Messages on their way in: short ones stay in memory, long ones go straight into a file that becomes a segment of its own,
-so that nothing is copied. Hashes are computed as the octets pass.
+so that nothing is copied. Hashes are computed as the octets pass; those of a long message whose beginning is not known before its
+end (`room`) by the thread that syncs it: its record begins behind a hole in the file, which takes no space.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -17,6 +19,7 @@ from postwren.storage.embedded.volume import Volume, refusal
 
 __all__ = ["EmbeddedBodyWriter", "MemoryBody", "SpoolFile", "SpooledBody"]
 
+PIECE: Final = 1 << 20
 _DOT_LINE: Final = re.compile(rb"\n\.")  # half the time of `in`
 
 
@@ -42,9 +45,17 @@ class SpoolFile:
         self._volume.write(self._fd, (data,), self.size)
         self.size += len(data)
 
+    def skip(self, length: int) -> None:
+        """Leave so much unwritten."""
+        self.size += length
+
     def put(self, data: bytes, offset: int) -> None:
         """Overwrite what was left blank."""
         self._volume.write(self._fd, (data,), offset)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What was written; shorter at the end."""
+        return os.pread(self._fd, length, offset)
 
     def sync(self) -> None:
         self._volume.sync(self._fd)
@@ -85,16 +96,38 @@ class MemoryBody:
 
 
 class SpooledBody:
-    """A message in a file that is a whole segment already, but for its name."""
+    """A message in a file that is a whole segment already, but for its name. Its record begins at `start`. Without a `content_id`
+    it is hashed in `sync`."""
 
-    __slots__ = ("content_id", "crc", "file", "has_dot_line", "size")
+    __slots__ = ("content_id", "crc", "file", "has_dot_line", "size", "start")
 
-    def __init__(self, file: SpoolFile, size: int, content_id: bytes, crc: int, has_dot_line: bool) -> None:
+    def __init__(self, file: SpoolFile, start: int, size: int, content_id: bytes, crc: int, has_dot_line: bool) -> None:
         self.file = file
+        self.start = start
         self.size = size
         self.content_id = content_id
         self.crc = crc
         self.has_dot_line = has_dot_line
+
+    def sync(self) -> None:
+        """Make it durable; not on the loop's thread. Raises OSError."""
+        if not self.content_id:
+            self._hash()
+        self.file.sync()
+
+    def _hash(self) -> None:
+        sha, crc, at = sha256(), 0, self.start + HEADER_SIZE
+        end = at + self.size
+        while at < end:
+            piece = self.file.read(at, min(PIECE, end - at))
+            if not piece:
+                raise OSError(errno.EIO, "a message in the spool lost octets")
+            sha.update(piece)
+            crc = zlib.crc32(piece, crc)
+            at += len(piece)
+        content_id = sha.digest()
+        self.file.put(format_header(self.size, crc, content_id), self.start)
+        self.crc, self.content_id = crc, content_id
 
     def discard(self) -> None:
         self.file.discard()
@@ -111,6 +144,7 @@ class EmbeddedBodyWriter:
         "_is_line_start",
         "_parts",
         "_reserve",
+        "_room",
         "_sha",
         "_size",
         "_spool",
@@ -119,13 +153,20 @@ class EmbeddedBodyWriter:
     )
 
     def __init__(
-        self, volume: Volume, spool: Path, spool_above: int, reserve: int, failed: Callable[[StoreFailed], None]
+        self,
+        volume: Volume,
+        spool: Path,
+        spool_above: int,
+        reserve: int,
+        failed: Callable[[StoreFailed], None],
+        room: int = 0,
     ) -> None:
         self._volume = volume
         self._spool = spool
         self._spool_above = spool_above
         self._reserve = reserve
         self._failed = failed
+        self._room = room
         self._parts: list[bytes] = []
         self._file: SpoolFile | None = None
         self._size = 0
@@ -153,8 +194,9 @@ class EmbeddedBodyWriter:
 
     def _look_at(self, data: bytes) -> None:
         """The next octets, for what is known of the whole: once for a short message, as they come for a long one."""
-        self._sha.update(data)
-        self._crc = zlib.crc32(data, self._crc)
+        if not (self._room and self._file is not None):
+            self._sha.update(data)
+            self._crc = zlib.crc32(data, self._crc)
         if not self._has_dot_line:
             self._has_dot_line = (self._is_line_start and data[:1] == b".") or _DOT_LINE.search(data) is not None
             self._is_line_start = data[-1:] == b"\n"
@@ -169,7 +211,11 @@ class EmbeddedBodyWriter:
         octets = b"".join(self._parts)
         self._parts.clear()
         self._look_at(octets)
-        self._append(self._file, bytes(HEADER_SIZE) + octets)
+        if self._room:
+            self._file.skip(HEADER_SIZE + self._room)
+            self._append(self._file, octets)
+        else:
+            self._append(self._file, bytes(HEADER_SIZE) + octets)
 
     def _append(self, file: SpoolFile, data: bytes) -> None:
         try:
@@ -184,17 +230,23 @@ class EmbeddedBodyWriter:
             self._failed(refused)
         return refused
 
-    def finish(self) -> MemoryBody | SpooledBody:
+    def finish(self, prefix: bytes = b"") -> MemoryBody | SpooledBody:
+        if len(prefix) > self._room:
+            raise ValueError(f"{len(prefix)} octets in front, and room for {self._room}")
         if self._file is None:
-            octets = b"".join(self._parts)
+            octets = b"".join((prefix, *self._parts))
             self._look_at(octets)
             return MemoryBody(octets, self._sha.digest(), self._crc, self._has_dot_line)
-        content_id = self._sha.digest()
-        try:
-            self._file.put(format_header(self._size, self._crc, content_id), 0)
+        start = self._room - len(prefix)
+        size = self._size + len(prefix)
+        content_id = b"" if self._room else self._sha.digest()
+        header = bytes(HEADER_SIZE) if self._room else format_header(size, self._crc, content_id)
+        try:  # the blank one too, so that what is said of a full volume is said now
+            self._file.put(header + prefix, start)
         except OSError as error:
             raise self._refuse(error) from error
-        return SpooledBody(self._file, self._size, content_id, self._crc, self._has_dot_line)
+        has_dot_line = self._has_dot_line or prefix[:1] == b"." or _DOT_LINE.search(prefix) is not None
+        return SpooledBody(self._file, start, size, content_id, self._crc, has_dot_line)
 
     def discard(self) -> None:
         self._parts.clear()

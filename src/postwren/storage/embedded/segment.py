@@ -163,7 +163,7 @@ class OwnSegment:
     def place(self, body: MemoryBody | SpooledBody) -> BodyRef:
         """Where this body will be once the group is written."""
         if isinstance(body, SpooledBody):
-            return BodyRef(self.place_file(body.file), HEADER_SIZE, body.size, body.crc)
+            return BodyRef(self.place_file(body.file), body.start + HEADER_SIZE, body.size, body.crc)
         offset = self._position + HEADER_SIZE
         self._buffers += (format_header(body.size, body.crc, body.content_id), body.octets)
         self._position = offset + body.size

@@ -181,9 +181,9 @@ class EmbeddedStore:
 
     # -- writing
 
-    def new_body(self) -> EmbeddedBodyWriter:
+    def new_body(self, room: int = 0) -> EmbeddedBodyWriter:
         settings = self._settings
-        return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail)
+        return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail, room)
 
     def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
         item = Item(unit, bodies, done)
@@ -239,11 +239,11 @@ class EmbeddedStore:
         self._hand_over()
 
     def _sync_first(self, item: Item) -> None:
-        files = [body.file for body in item.bodies if isinstance(body, SpooledBody)]
+        spooled = [body for body in item.bodies if isinstance(body, SpooledBody)]
 
         def sync() -> None:
-            for file in files:
-                file.sync()
+            for body in spooled:
+                body.sync()
 
         future = self._syncing[item] = self._sync_pool.submit(sync)
         future.add_done_callback(lambda _: self._call_loop(self._spool_synced, item))

@@ -37,11 +37,11 @@ class MemoryBody:
 class MemoryBodyWriter:
     """Takes a message as it arrives."""
 
-    __slots__ = ("_digest", "_has_dot_line", "_last", "_pieces", "size")
+    __slots__ = ("_has_dot_line", "_last", "_pieces", "_room", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 0) -> None:
         self._pieces: list[bytes] = []
-        self._digest = hashlib.sha256()
+        self._room = room
         self._has_dot_line = False
         self._last = b"\n"
         self.size = 0
@@ -54,12 +54,15 @@ class MemoryBodyWriter:
             self._has_dot_line = b"\n." in data or (self._last == b"\n" and data[:1] == b".")
             self._last = data[-1:]
         self._pieces.append(bytes(data))
-        self._digest.update(data)
         self.size += len(data)
 
-    def finish(self) -> MemoryBody:
+    def finish(self, prefix: bytes = b"") -> MemoryBody:
         """The message is complete."""
-        return MemoryBody(b"".join(self._pieces), self._digest.digest(), self._has_dot_line)
+        if len(prefix) > self._room:
+            raise ValueError(f"{len(prefix)} octets in front, and room for {self._room}")
+        data = b"".join((prefix, *self._pieces))
+        has_dot_line = self._has_dot_line or prefix[:1] == b"." or b"\n." in prefix
+        return MemoryBody(data, hashlib.sha256(data).digest(), has_dot_line)
 
     def discard(self) -> None:
         """It will not be complete."""

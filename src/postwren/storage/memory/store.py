@@ -89,9 +89,9 @@ class MemoryStore:
         self._feed.publish(transaction.changed, asyncio.get_running_loop())
         return (result,)
 
-    def new_body(self) -> MemoryBodyWriter:
+    def new_body(self, room: int = 0) -> MemoryBodyWriter:
         """A writer for a message on its way in."""
-        return MemoryBodyWriter()
+        return MemoryBodyWriter(room)
 
     def read_body(self, ref: BodyRef, offset: int = 0, length: int | None = None) -> bytes:
         """Octets of a body."""

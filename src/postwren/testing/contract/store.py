@@ -194,6 +194,46 @@ class StoreContract:
                 assert scene.store.read_body(email.body, size + 5, 10) == b""
 
     @story
+    async def test_what_is_known_last_may_stand_in_front(self, scene: Scene) -> None:
+        ann = await scene.account()
+        for size in SIZES:
+            for prefix in (b"", b"Top: 1\r\n\r\n", b"Top: 2\r\n" * 90):
+                data = bytes(i * 7 % 251 for i in range(1000)) * (size // 1000) or b"x" * size
+                writer = scene.store.new_body(1000)
+                writer.write(data[: size // 2])
+                writer.write(data[size // 2 :])
+                body = writer.finish(prefix)
+                assert body.size == len(prefix) + size
+                done = (await scene.perform(deliver([Target(ann.account_id)], body, scene.now), [body]))[0]
+                email = scene.reader.email(ann.account_id, done.email_id)
+                assert email is not None
+                assert email.content_id == hashlib.sha256(prefix + data).digest()
+                assert scene.store.read_body(email.body) == prefix + data
+
+    @story
+    async def test_more_than_there_is_room_for_does_not_come_in_front(self, scene: Scene) -> None:
+        for room, prefix in ((0, b"x"), (5, b"123456")):
+            writer = scene.store.new_body(room)
+            with pytest.raises(ValueError, match="room"):
+                writer.finish(prefix)
+            writer.discard()
+
+    @story
+    async def test_a_line_in_front_that_begins_with_a_dot_is_seen(self, scene: Scene) -> None:
+        for prefix, data, expected in [
+            (b".a\r\n", b"", True),
+            (b"a\n.b\n", b"", True),
+            (b"a\n", b".", True),
+            (b"a.\n", b"a", False),
+        ]:
+            for size in (0, max(SIZES)):
+                writer = scene.store.new_body(100)
+                writer.write(data + b"x" * size)
+                body = writer.finish(prefix)
+                assert body.has_dot_line is expected, (prefix, data, size)
+                body.discard()
+
+    @story
     async def test_neighbours_are_read_together(self, scene: Scene) -> None:
         ann = await scene.account()
         await scene.append(ann, *[b"message %d\r\n" % n for n in range(10)])
