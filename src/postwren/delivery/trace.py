@@ -13,7 +13,7 @@ from postwren.delivery.envelope import Envelope
 from postwren.protocols.smtp.path import format_path
 from postwren.terms import Address
 
-__all__ = ["HEADER_OCTETS", "RECEIVED_FIELDS", "HeaderWatch", "Origin", "received", "return_path"]
+__all__ = ["HEADER_OCTETS", "RECEIVED_FIELDS", "HeaderWatch", "Origin", "date_time", "received", "return_path"]
 
 HEADER_OCTETS: Final = 256 * 1024  # A-31
 RECEIVED_FIELDS: Final = 50  # RFC 5321 6.3 asks for a large threshold; more is a loop
@@ -43,7 +43,7 @@ def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> b
     """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
     recipients = envelope.recipients
     addressee = f"\r\n\tfor {format_path(recipients[0].address).decode()}" if len(recipients) == 1 else ""
-    return f"{_from_by_with(origin, hostname, envelope.is_utf8)}{addressee}; {_date(int(now))}\r\n".encode()
+    return f"{_from_by_with(origin, hostname, envelope.is_utf8)}{addressee}; {date_time(int(now))}\r\n".encode()
 
 
 @lru_cache(maxsize=256)  # the same for all messages of a connection
@@ -65,7 +65,7 @@ def with_keyword(origin: Origin, is_utf8: bool) -> str:
 
 
 @lru_cache(maxsize=4)
-def _date(now: int) -> str:
+def date_time(now: int) -> str:
     """date-time of RFC 5322 3.3, in UTC."""
     t = time.gmtime(now)
     return (
