@@ -46,7 +46,7 @@ class Originator:
 
 
 class Original(NamedTuple):
-    """The header as it goes out, with the empty line where there was one, and the Message-ID it has."""
+    """The header block as it goes out, and the Message-ID it has."""
 
     header: bytes
     message_id: bytes
@@ -64,9 +64,8 @@ class _Objection(Exception):
         self.reply = reply
 
 
-def originate(header: bytes, originator: Originator, now: float, message_id: bytes) -> Original | Reply:
-    """`header`: all up to and with the empty line, or all there is; `message_id`: for one that has none. A Reply: why not."""
-    block, empty_line = (header[:-2], b"\r\n") if header.endswith(b"\r\n\r\n") or header == b"\r\n" else (header, b"")
+def originate(block: bytes, originator: Originator, now: float, message_id: bytes) -> Original | Reply:
+    """`block`: all lines before the empty one. `message_id`: for a message that has none. A Reply says why not."""
     try:
         fields = list(_fields(block))
         names = {field.name for field in fields}
@@ -84,7 +83,7 @@ def originate(header: bytes, originator: Originator, now: float, message_id: byt
         message_id = next(unfold(field.value) for field in fields if field.name == b"message-id")
     else:
         kept.append(b"Message-ID: " + message_id + b"\r\n")  # RFC 6409 8.3
-    return Original(b"".join(kept) + empty_line, message_id)
+    return Original(b"".join(kept), message_id)
 
 
 def _fields(block: bytes) -> Iterator[_Field]:

@@ -16,7 +16,7 @@ REST = b"Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <1@client>\r\nSubj
 
 
 def submit(header: bytes, originator: Originator = ANN) -> Original | Reply:
-    return originate(header + b"\r\n", originator, NOW, b"<made@mx.example.org>")
+    return originate(header, originator, NOW, b"<made@mx.example.org>")
 
 
 def refused(header: bytes) -> Reply:
@@ -45,7 +45,7 @@ def refused(header: bytes) -> Reply:
 )
 def test_authors_of_the_strict_grammar_are_taken_and_nothing_changes(value: bytes) -> None:
     header = b"From: " + value + b"\r\n" + REST
-    assert submit(header) == Original(header + b"\r\n", b"<1@client>")
+    assert submit(header) == Original(header, b"<1@client>")
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ def test_a_refusal_says_which_address_it_is() -> None:
 def test_whoever_may_name_anybody_still_has_one_author_that_can_be_understood() -> None:
     free = Originator(lambda _address: False, is_free=True)
     header = b"From: eve@other.example\r\n" + REST
-    assert submit(header, free) == Original(header + b"\r\n", b"<1@client>")
+    assert submit(header, free) == Original(header, b"<1@client>")
     assert isinstance(submit(header + header, free), Reply)
     assert isinstance(submit(b"From: a: eve@other.example;\r\n" + REST, free), Reply)
 
 
 def test_several_authors_go_with_a_sender() -> None:
     header = b"From: ann@example.org, Ann <x@ann.example>\r\nSender: ann+lists@example.org\r\n" + REST
-    assert submit(header) == Original(header + b"\r\n", b"<1@client>")
+    assert submit(header) == Original(header, b"<1@client>")
 
 
 def test_date_and_message_id_are_added_where_they_are_missing() -> None:
@@ -143,7 +143,7 @@ def test_date_and_message_id_are_added_where_they_are_missing() -> None:
     found = submit(b"From: ann@example.org\r\nX-Folded: a\r\n b\r\n")
     assert found == Original(
         b"From: ann@example.org\r\nX-Folded: a\r\n b\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
-        b"Message-ID: <made@mx.example.org>\r\n\r\n",
+        b"Message-ID: <made@mx.example.org>\r\n",
         b"<made@mx.example.org>",
     )
 
@@ -154,10 +154,10 @@ def test_bcc_and_return_path_go_and_everything_else_stays() -> None:
         b"Return-Path: <x@y>\r\nFrom: ann@example.org\r\nBCC: a@b.example,\r\n c@d.example\r\nX-Odd:\x80\xff  tail \r\n"
         b"Resent-Bcc: e@f.example\r\n" + REST
     )
-    assert submit(header) == Original(b"From: ann@example.org\r\nX-Odd:\x80\xff  tail \r\n" + REST + b"\r\n", b"<1@client>")
+    assert submit(header) == Original(b"From: ann@example.org\r\nX-Odd:\x80\xff  tail \r\n" + REST, b"<1@client>")
 
 
-def test_a_message_without_a_body_keeps_having_none() -> None:
+def test_a_header_whose_last_line_does_not_end_is_ended() -> None:
     found = originate(b"From: ann@example.org\r\n" + REST[:-2], ANN, NOW, b"<m@h>")
     assert found == Original(b"From: ann@example.org\r\n" + REST, b"<1@client>")
 
