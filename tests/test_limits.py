@@ -64,6 +64,7 @@ ACCOUNTS = "src/postwren/testing/contract/accounts.py"
 MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
 NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
+ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 MX = "tests/unit/delivery/test_mx.py"
@@ -180,6 +181,10 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "server.login.throttle.Limits.logins": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
     "server.login.throttle.Limits.known": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
     "server.login.throttle.Limits.saved_blocks": (THROTTLE, "test_memory_is_bounded_whatever_the_number_of_addresses_and_names"),
+    "server.smtp.allowance.Limits.messages": (
+        ALLOWANCE, "test_an_account_sends_so_many_messages_within_an_hour_and_not_one_more"),
+    "server.smtp.allowance.Limits.recipients": (
+        ALLOWANCE, "test_an_account_writes_to_so_many_recipients_within_an_hour_and_not_one_more"),
     "server.smtp.settings.SmtpSettings.size_limit": (SMTP_SCRIPT, "SIZE of the limit"),
     "server.smtp.settings.SmtpSettings.recipient_limit": (SMTP_SCRIPT, "recipients to the limit"),
     "server.smtp.settings.SmtpSettings.authenticated_recipient_limit": (SMTP_SCRIPT, "who has logged in may name more"),

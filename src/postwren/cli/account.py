@@ -17,6 +17,7 @@ from postwren.mailstore.model import Account, Credentials
 from postwren.mailstore.port import Reader, Store
 from postwren.mailstore.service.accounts import create_account, remove_account, set_credentials, set_quota
 from postwren.mailstore.service.placement import messages_of
+from postwren.mailstore.service.sent import set_wish, wants_copy
 from postwren.wire.secret import Secret
 
 app = typer.Typer(help="Add, list and remove accounts.", no_args_is_help=True)
@@ -138,6 +139,28 @@ def _show_quota(reader: Reader, account: Account, as_json: bool) -> None:
     octets_limit = f" of {account.quota:,}" if account.quota else ""
     messages_limit = f" of {account.message_quota:,}" if account.message_quota else ""
     print(f"{account.login}\t{account.used:,}{octets_limit} octets\t{messages:,}{messages_limit} messages")
+
+
+@app.command("sent")
+def sent(
+    login: LoginArgument,
+    wish: Annotated[str | None, typer.Argument(metavar="[on|off]", help="Whether the server keeps the copy.")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Keep a copy of what the account submits in its mailbox for sent mail; not where the mail program does that. Without a word,
+    show how it is."""
+    if wish not in (None, "on", "off"):
+        raise typer.BadParameter("say on or off")
+
+    async def work(store: Store, _: Place) -> None:
+        account = find_account(store.reader, login)
+        if wish is not None:
+            await store.perform(set_wish(account.account_id, account.login, wish == "on"))
+        is_wanted = wants_copy(store.reader, account.account_id, account.login)
+        print(f"{account.login}\t{'the server keeps a copy' if is_wanted else 'no copy is kept by the server'}")
+
+    with_store(data, config, work, only_reads=wish is None)
 
 
 @app.command("remove")

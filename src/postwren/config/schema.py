@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Config", "Imap", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Tls"]
+__all__ = ["Config", "Imap", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Submission", "Tls"]
 
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -22,6 +22,13 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     smtp: Annotated[tuple[str, ...], Meta(description="mail from other servers")] = ("0.0.0.0:25", "[::]:25")
     lmtp: Annotated[tuple[str, ...], Meta(description="mail from a server in front of this one; never on a public address")] = ()
+    submission: Annotated[
+        tuple[str, ...], Meta(description="mail from the accounts here to anybody, in the clear until STARTTLS")
+    ] = ("0.0.0.0:587", "[::]:587")
+    submissions: Annotated[tuple[str, ...], Meta(description="the same with TLS from the first octet")] = (
+        "0.0.0.0:465",
+        "[::]:465",
+    )
     imap: Annotated[tuple[str, ...], Meta(description="IMAP, in the clear until STARTTLS")] = ("0.0.0.0:143", "[::]:143")
     imaps: Annotated[tuple[str, ...], Meta(description="IMAP with TLS from the first octet")] = ("0.0.0.0:993", "[::]:993")
     pop3: Annotated[tuple[str, ...], Meta(description="POP3, in the clear until STLS")] = ("0.0.0.0:110", "[::]:110")
@@ -44,6 +51,20 @@ class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subaddress_separator: Annotated[str, Meta(description='ann+lists@ reaches ann@; "" switches it off', max_length=1)] = "+"
     postmaster: Annotated[str, Meta(description="the login that gets postmaster@ where no such address exists")] = ""
     timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 5321 asks for 300)")] = 300.0
+
+
+class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail that the accounts here send."""
+
+    messages_per_hour: Annotated[Count, Meta(description="of one account")] = 300
+    recipients_per_hour: Annotated[Count, Meta(description="of one account, each recipient of each message")] = 3000
+    recipient_limit: Annotated[Count, Meta(description="recipients of one message")] = 1000
+    any_author: Annotated[
+        bool, Meta(description="the sender, From and Sender may be any address, not only the account's own")
+    ] = False
+    show_client: Annotated[bool, Meta(description="the Received line shows the client's name and address to the recipients")] = (
+        False
+    )
 
 
 class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,6 +122,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: Listen = Listen()
     tls: Tls = Tls()
     smtp: Smtp = Smtp()
+    submission: Submission = Submission()
     pop3: Pop3 = Pop3()
     imap: Imap = Imap()
     login: Login = Login()

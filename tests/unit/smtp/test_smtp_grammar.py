@@ -52,6 +52,7 @@ mail_params = st.builds(
     envid=st.none() | printable,
     auth=st.none() | st.just("") | addresses,
     requiretls=st.booleans(),
+    token=st.none() | printable.filter(str.strip),
 )
 rcpt_params = st.builds(
     RcptParams,

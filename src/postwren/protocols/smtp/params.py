@@ -49,6 +49,7 @@ class Extension(enum.Enum):
     DSN = "DSN"  # RFC 3461
     REQUIRETLS = "REQUIRETLS"  # RFC 8689
     LIMITS = "LIMITS"  # RFC 9422
+    ONCE = "XONCE"  # ours (RFC 5321 2.2.2): submitted again under one token, it is sent once (docs/adr/0020-submission-token.md)
 
 
 class Body(enum.Enum):
@@ -85,7 +86,7 @@ class OriginalRecipient:
 
 @dataclass(frozen=True, slots=True)
 class MailParams:
-    """Parameters of MAIL. `auth` is an address, or "" for `AUTH=<>` (RFC 4954 5)."""
+    """Parameters of MAIL. `auth` is an address, or "" for `AUTH=<>` (RFC 4954 5). `token` names the submission (ONCE)."""
 
     size: int | None = None
     body: Body | None = None
@@ -94,6 +95,7 @@ class MailParams:
     envid: str | None = None
     auth: Address | str | None = None
     requiretls: bool = False
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ _SIZE: Final = re.compile(r"[0-9]{1,20}")
 _ADDRESS_TYPE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _UNITEXT: Final = re.compile(r"\\x\{([0-9A-F]{2,6})\}")
 _ENVID_OCTETS: Final = 100  # RFC 3461 4.4
+_TOKEN_OCTETS: Final = 100
 _ORCPT_OCTETS: Final = 500  # RFC 3461 4.2
 
 
@@ -154,6 +157,13 @@ def _parse_envid(value: str) -> str:
     if len(value) > _ENVID_OCTETS:
         raise CommandFault(SYNTAX)
     return decode_xtext(value)
+
+
+def _parse_token(value: str) -> str:
+    """xonce-value = xtext, of at most 100 octets and not empty."""
+    if len(value) > _TOKEN_OCTETS or not (token := decode_xtext(value)).strip(" "):
+        raise CommandFault(SYNTAX)
+    return token
 
 
 def _parse_auth(value: str) -> Address | str:
@@ -221,6 +231,7 @@ _MAIL: Final[dict[str, _Parameter]] = {
     "ENVID": _Parameter("envid", Extension.DSN, _parse_envid),
     "AUTH": _Parameter("auth", Extension.AUTH, _parse_auth),
     "REQUIRETLS": _Parameter("requiretls", Extension.REQUIRETLS, None),
+    "XONCE": _Parameter("token", Extension.ONCE, _parse_token),
 }
 _RCPT: Final[dict[str, _Parameter]] = {
     "NOTIFY": _Parameter("notify", Extension.DSN, _parse_notify),
@@ -284,6 +295,8 @@ def format_mail_params(params: MailParams) -> str:
         words.append(f" AUTH={encode_xtext(str(params.auth) or '<>')}")
     if params.requiretls:
         words.append(" REQUIRETLS")
+    if params.token is not None:
+        words.append(f" XONCE={encode_xtext(params.token)}")
     return "".join(words)
 
 

@@ -7,8 +7,9 @@ from postwren.terms import Address
 
 __all__ = ["OFFERED", "SmtpSettings"]
 
-OFFERED = frozenset(Extension) - {Extension.DSN}
-"""A capability offered is a capability kept: DSN promises reports, which need a way out for mail (RFC 3461 5)."""
+OFFERED = frozenset(Extension) - {Extension.DSN, Extension.ONCE}
+"""A capability offered is a capability kept: DSN promises reports, which need a way out for mail (RFC 3461 5); a token is for
+submissions."""
 
 
 @dataclass(frozen=True, slots=True)
