@@ -6,7 +6,7 @@ of its effect (`user_version` lives in the database's first page).
 """
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final
 
 import apsw
 
