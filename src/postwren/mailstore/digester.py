@@ -19,6 +19,7 @@ from postwren.mailstore.errors import BodyCorrupt, MailstoreError, MessageGone
 from postwren.mailstore.model import BodyRef, Change, ChangeKind, Email
 from postwren.mailstore.neighbours import WINDOW, read_header_columns, read_neighbours
 from postwren.mailstore.port import Reader, Store
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.message.digest import digest
 from postwren.message.glance import HEADER_COLUMNS
 from postwren.terms import AccountId, EmailId
@@ -193,7 +194,7 @@ class Digester:
     def _render_some(self, reader: Reader, account_id: AccountId, first: EmailId) -> tuple[EmailId, bool]:
         """Render a few from this id on; where to go on, and whether that was all."""
         account = reader.account(account_id)
-        if account is None or first >= account.next_email_id:
+        if account is None or account.login == QUEUE_LOGIN or first >= account.next_email_id:
             return first, True
         limits = self._limits
         end = min(account.next_email_id, EmailId(first + 50 * limits.slice_messages))

@@ -8,20 +8,23 @@ snapshot) where others may write meanwhile.
 import hashlib
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import Account, BodyRef, ChangeKind, Email, Entry, Mailbox
 from postwren.mailstore.port import Reader
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service.flags import DELETED, SEEN
 from postwren.terms import INBOX, AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
-__all__ = ["BodyPieces", "Violation", "check", "check_account"]
+__all__ = ["BodyPieces", "Violation", "check", "check_account", "check_queue"]
 
 BodyPieces: TypeAlias = Callable[[BodyRef], Iterable[bytes]]
 """`Store.body_pieces`."""
 WINDOW: Final = 20_000
+QUEUE_WINDOW: Final = 1_000
 
 
 class Violation(NamedTuple):
@@ -42,6 +45,39 @@ def check(reader: Reader, body_pieces: BodyPieces | None = None) -> Iterator[Vio
     for row in reader.addresses():
         if row.account_id not in accounts:
             yield Violation(row.account_id, None, "address", f"{row.address} reaches no account")
+    queue = reader.account_by_login(QUEUE_LOGIN)
+    if queue is not None:
+        yield from check_account(reader, queue, body_pieces)
+    yield from check_queue(reader, queue)
+
+
+def check_queue(reader: Reader, queue: Account | None) -> Iterator[Violation]:
+    """A queued message is an entry, a row and at least one recipient; none of these is there without the others."""
+
+    def wrong(detail: str) -> Violation:
+        return Violation(None if queue is None else queue.account_id, None, "queue", detail)
+
+    entries = array("I") if queue is None else reader.pick(queue.account_id, MailboxId(1), None, ("uid",))[0]
+    recipients, last, ahead = 0, Uid(0), iter(entries)
+    entry = next(ahead, None)
+    while messages := reader.queued_messages(last, QUEUE_WINDOW):
+        for message in messages:
+            last = message.uid
+            while entry is not None and entry < last:
+                yield wrong(f"message {entry} has no row: nobody would send it")
+                entry = next(ahead, None)
+            if entry != last:
+                yield wrong(f"message {last} has a row and no entry")
+            else:
+                entry = next(ahead, None)
+            rows = reader.queued_recipients(last)
+            recipients += len(rows)
+            if not rows:
+                yield wrong(f"message {last} has no recipient left and is still there")
+    for uid in (entry, *ahead) if entry is not None else ():
+        yield wrong(f"message {uid} has no row: nobody would send it")
+    if recipients != (counted := reader.queue_size()[1]):
+        yield wrong(f"{counted - recipients} recipients are of no message")
 
 
 def check_account(reader: Reader, account: Account, body_pieces: BodyPieces | None = None) -> Iterator[Violation]:
@@ -58,7 +94,10 @@ class _AccountCheck:
         self.reader = reader
         self.account = account
         self.used = 0
-        self.references = array("I", bytes(4 * account.next_email_id))  # by email id: how often it is named
+        # by email id: how often it is named. Of the queue's emails nearly all are gone
+        self.references: array[int] | Counter[int] = (
+            Counter() if account.login == QUEUE_LOGIN else array("I", bytes(4 * account.next_email_id))
+        )
         self.flagsets: dict[FlagSetId, frozenset[str]] = {}
 
     def run(self, body_pieces: BodyPieces | None) -> Iterator[Violation]:
@@ -76,7 +115,7 @@ class _AccountCheck:
             yield self.wrong("used", f"the account says {account.used} octets, its entries have {self.used}")
         for email in self.reader.emails(account.account_id):
             yield from self.email(email, body_pieces)
-        for email_id, count in enumerate(self.references):
+        for email_id, count in self.references.items() if isinstance(self.references, Counter) else enumerate(self.references):
             if count:  # what was found is 0 again
                 yield self.wrong("email", f"{count} entries name email {email_id}, which does not exist")
         yield from self.changes()
@@ -172,7 +211,7 @@ class _AccountCheck:
         yield from self.named(entry.email_id, f"uid {entry.uid}", mailbox)
 
     def named(self, email_id: int, by: str, mailbox: Mailbox | None) -> Iterator[Violation]:
-        if 0 < email_id < len(self.references):
+        if 0 < email_id < self.account.next_email_id:
             self.references[email_id] += 1
         else:
             yield self.wrong("email id", f"{by} names {email_id}, beyond the counter", mailbox)
@@ -185,7 +224,7 @@ class _AccountCheck:
                 yield self.wrong("modseq", f"expunged uid {row.uid}: {row.modseq} was never handed out")
 
     def email(self, email: Email, body_pieces: BodyPieces | None) -> Iterator[Violation]:
-        if email.email_id >= len(self.references):
+        if email.email_id >= self.account.next_email_id:
             yield self.wrong("email id", f"{email.email_id} is beyond the counter")
             return
         counted = self.references[email.email_id]

@@ -181,6 +181,7 @@ class ChangeKind(enum.IntEnum):
     MAILBOX_DELETED = 6
     METADATA = 7  # of a mailbox, or of the account where the mailbox is 0
     SKIPPED = 8  # nothing, but that the ModSeqs before this one, back to the last change, are nobody's
+    QUEUE = 9  # of what is to be done for a queued message: the rows beside it (mailstore/queue.py)
 
 
 class Change(NamedTuple):

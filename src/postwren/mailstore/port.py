@@ -29,6 +29,7 @@ from postwren.mailstore.model import (
     Mailbox,
     Property,
 )
+from postwren.mailstore.queue import QueueReader, QueueWriter
 from postwren.mailstore.replica import ReplicaReader, ReplicaWriter
 from postwren.message.octets import Octets
 from postwren.message.searchtext import Needle, SearchText
@@ -52,13 +53,15 @@ UidRanges: TypeAlias = Sequence[tuple[int, int]]
 """Closed, ascending, disjoint ranges of UIDs: the only form in which sets of UIDs travel."""
 
 
-class Reader(ReplicaReader, Protocol):
+class Reader(ReplicaReader, QueueReader, Protocol):
     """Row-level reads. `account_id` comes first in everything: no read spans accounts but the directory's."""
 
     # -- directory
     def account(self, account_id: AccountId) -> Account | None: ...
     def account_by_login(self, login: str) -> Account | None: ...
-    def accounts(self) -> Iterator[Account]: ...
+    def accounts(self) -> Iterator[Account]:
+        """All but the store's own (`queue.QUEUE_LOGIN`)."""
+
     def address(self, address: Address) -> AddressRow | None: ...
     def addresses(self, account_id: AccountId | None = None) -> Iterator[AddressRow]: ...
     def domain_exists(self, domain: str) -> bool:
@@ -141,7 +144,7 @@ class Reader(ReplicaReader, Protocol):
         """All interned sets of the account, the empty one too."""
 
 
-class Transaction(Reader, ReplicaWriter, Protocol):
+class Transaction(Reader, ReplicaWriter, QueueWriter, Protocol):
     """Row-level writes inside a unit of work; they see their own effects. Rows are replaced whole."""
 
     def insert_account(self, account: Account) -> None: ...
@@ -218,6 +221,9 @@ class Transaction(Reader, ReplicaWriter, Protocol):
 
     def insert_changes(self, changes: Sequence[Change]) -> None:
         """Record and, after the commit, publish."""
+
+    def forget_changes(self, account_id: AccountId, up_to: ModSeq) -> None:
+        """What happened up to this ModSeq, which was handed out, becomes one SKIPPED. Nothing is published."""
 
 
 Unit: TypeAlias = Callable[[Transaction], T]

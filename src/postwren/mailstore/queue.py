@@ -1,8 +1,10 @@
 """The queue: mail on its way to other hosts (docs/exchange.md).
 
 The queue is a mailbox: the INBOX of an account of the store's own (`QUEUE_LOGIN`, which is no address and has none, so nobody can
-log in to it or write to it). A queued message is an entry there, and its UID is its queue id: octets, references, crashes,
-changes and checks are those of any other mail. What only the queue knows is in the rows here.
+log in to it or write to it; `Reader.accounts` leaves it out). A queued message is an entry there, and its UID is its queue id:
+octets, references, crashes, changes and checks are those of any other mail. What only the queue knows is in the rows here.
+
+A message that is done leaves nothing behind: no tombstone, and of the account's changes only the last ones are kept.
 
 Times of the schedule are seconds of the queue's own clock, which runs with the monotonic clock while a server runs and by at most
 `delivery.retry.LONGEST_GAP` across a restart: no jump of the system's clock lets mail expire or freezes it (D-08).
@@ -79,8 +81,11 @@ class QueueReader(Protocol):
     def expiring_recipients(self, domain: str, now: int, limit: int) -> list[QueuedRecipient]:
         """WAITING ones of a domain that are past `expires`, due or not."""
 
+    def unwarned_recipients(self, domain: str, before: int, limit: int) -> list[QueuedRecipient]:
+        """WAITING ones of a domain whose `expires` is before then and whose sender was not told yet that it takes long."""
+
     def queue_size(self) -> tuple[int, int]:
-        """Messages and recipients."""
+        """Messages and recipients. It counts them."""
 
     def submission_by_token(self, account_id: AccountId, token: bytes) -> bool:
         """Whether the account used this token before: the token outlives its message."""
@@ -93,7 +98,7 @@ class QueueWriter(QueueReader, Protocol):
         """Beside the entry of the same UID in the queue's mailbox."""
 
     def put_recipients(self, rows: Sequence[QueuedRecipient]) -> None:
-        """In place of the rows of the same uid and number."""
+        """In place of the rows of the same uid and number, which are there."""
 
     def delete_recipients(self, keys: Iterable[tuple[Uid, int]]) -> None:
         """Harmless where there is none."""

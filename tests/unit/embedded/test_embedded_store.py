@@ -18,7 +18,8 @@ from postwren.mailstore.port import Transaction
 from postwren.mailstore.service.deliver import Target, deliver
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.check import DiskCheck
-from postwren.storage.embedded.schema import VERSION, SchemaTooNew
+from postwren.storage.embedded.index import connect
+from postwren.storage.embedded.schema import MIGRATIONS, VERSION, SchemaTooNew, queue_tables
 from postwren.storage.embedded.volume import Volume
 
 
@@ -61,6 +62,22 @@ def test_an_index_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(SchemaTooNew, match="newer Postwren"):
         run(nothing, tmp_path)
+
+
+def test_an_index_from_before_the_queue_gets_its_tables_and_keeps_its_rows(tmp_path: Path) -> None:
+    before = MIGRATIONS.index(queue_tables)
+    connection = connect(tmp_path / "index.db", 1.0)
+    for migration in MIGRATIONS[:before]:
+        migration(connection)
+    connection.execute("INSERT INTO account VALUES (1, 'ben@example.org', '[\"hash\", {}]', 7, 0, 1, 1, 1, 0, 0, 0)")
+    connection.execute(f"PRAGMA user_version = {before}")
+    connection.close()
+
+    async def look(store: EmbeddedStore) -> None:
+        assert store.reader.queue_size() == (0, 0)
+        assert [account.login for account in store.reader.accounts()] == ["ben@example.org"]
+
+    run(look, tmp_path)
 
 
 def test_segments_rotate_and_are_all_read(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import Final
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.model import Change, ChangeKind, Email
 from postwren.mailstore.port import Reader, Store, TextIndex
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service.keys import read_email
 from postwren.message.searchtext import NO_TEXT, SearchText, search_text
 from postwren.terms import AccountId, EmailId
@@ -144,6 +145,9 @@ class Indexer:
     ) -> tuple[list[Email], list[tuple[EmailId, SearchText | None]]]:
         until = self._now() + SECONDS_A_BATCH
         emails: list[Email] = []
+        account = reader.account(account_id)
+        if account is None or account.login == QUEUE_LOGIN:  # nobody searches there
+            return [], []
         texts: list[tuple[EmailId, SearchText | None]] = []
         for email in islice(reader.emails(account_id, after), EMAILS_A_BATCH):
             emails.append(email)

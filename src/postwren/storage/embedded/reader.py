@@ -28,7 +28,9 @@ from postwren.mailstore.model import (
     ScramKeys,
 )
 from postwren.mailstore.port import UidRanges
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service import uidrange
+from postwren.storage.embedded.queue import QueueRows
 from postwren.storage.embedded.replica import ReplicaRows
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, SpecialUse, Uid
 
@@ -96,7 +98,7 @@ def _email(row: tuple[Any, ...]) -> Email:
     return Email(row[0], row[1], row[2], BodyRef(*row[3:7]), bool(row[7]), row[8])
 
 
-class EmbeddedReader(ReplicaRows):
+class EmbeddedReader(ReplicaRows, QueueRows):
     """Reads through one connection."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -131,7 +133,7 @@ class EmbeddedReader(ReplicaRows):
         return self._account(self._row("SELECT * FROM account WHERE login = ?", login))
 
     def accounts(self) -> Iterator[Account]:
-        for row in self._rows("SELECT * FROM account ORDER BY account_id"):
+        for row in self._rows("SELECT * FROM account WHERE login != ? ORDER BY account_id", QUEUE_LOGIN):
             account = self._account(row)
             assert account is not None
             yield account

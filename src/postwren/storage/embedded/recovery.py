@@ -16,6 +16,7 @@ from typing import Final
 import apsw
 
 from postwren.mailstore.model import BodyRef, Change, ChangeKind
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.storage.embedded.counters import recount
 from postwren.storage.embedded.index import immediate, rows, value
 from postwren.storage.embedded.lag import burn_lag
@@ -144,6 +145,9 @@ def remove_entries(connection: apsw.Connection, account_id: int, mailbox_id: int
         (*key, modseq),
     )
     connection.execute(f"DELETE FROM entry {where}", key)  # noqa: S608 - `where` is above
+    if value(connection, "SELECT login FROM account WHERE account_id = ?", account_id) == QUEUE_LOGIN:
+        for table in ("queued", "queued_recipient"):
+            connection.execute(f"DELETE FROM {table} WHERE uid BETWEEN ? AND ?", (lo, hi))  # noqa: S608 - names of ours
     for _, email_id in entries:
         connection.execute("UPDATE email SET refs = refs - 1 WHERE account_id = ? AND email_id = ?", (account_id, email_id))
     change = (account_id, modseq, 0, ChangeKind.EXPUNGED, mailbox_id, lo, hi)

@@ -13,7 +13,7 @@ import apsw
 from postwren.mailstore.errors import StoreUnusable
 from postwren.storage.embedded.index import immediate, value
 
-__all__ = ["APPLICATION_ID", "VERSION", "SchemaTooNew", "is_current", "migrate"]
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "VERSION", "SchemaTooNew", "is_current", "migrate"]
 
 APPLICATION_ID: Final = 0x50777265  # "Pwre"
 
@@ -225,7 +225,59 @@ def _message_quota(connection: apsw.Connection) -> None:
     connection.execute("ALTER TABLE account ADD COLUMN message_quota INTEGER NOT NULL DEFAULT 0")
 
 
-MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (_first_tables, _sharing, _copies, _message_quota)
+QUEUE: Final = """
+CREATE TABLE queued (
+    uid INTEGER PRIMARY KEY,
+    reverse_path TEXT NOT NULL,
+    account_id INTEGER NOT NULL,  -- the sender's: its rows here outlive it
+    queued INTEGER NOT NULL,
+    envid TEXT NOT NULL,
+    ret TEXT NOT NULL,
+    body TEXT NOT NULL,
+    is_utf8 INTEGER NOT NULL,
+    requires_tls INTEGER NOT NULL,
+    token BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE queued_recipient (
+    uid INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    notify TEXT NOT NULL,
+    orcpt TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    next_attempt INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    warned INTEGER NOT NULL,
+    reply TEXT NOT NULL,
+    PRIMARY KEY (uid, number)
+) WITHOUT ROWID;
+CREATE INDEX queued_recipient_due ON queued_recipient (domain, next_attempt) WHERE state = 1;
+CREATE INDEX queued_recipient_expires ON queued_recipient (domain, warned, expires) WHERE state = 1;
+
+CREATE TABLE submission (
+    account_id INTEGER NOT NULL,
+    token BLOB NOT NULL,
+    submitted INTEGER NOT NULL,
+    PRIMARY KEY (account_id, token)
+) WITHOUT ROWID;
+CREATE INDEX submission_submitted ON submission (submitted);
+"""
+
+
+def queue_tables(connection: apsw.Connection) -> None:
+    connection.execute(QUEUE)
+
+
+MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (
+    _first_tables,
+    _sharing,
+    _copies,
+    _message_quota,
+    queue_tables,
+)
 VERSION: Final = len(MIGRATIONS)
 
 

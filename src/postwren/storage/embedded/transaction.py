@@ -10,11 +10,24 @@ from typing import Any, Final, cast
 
 import apsw
 
-from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Grant, Mailbox, Property
+from postwren.mailstore.model import (
+    Account,
+    AddressRow,
+    BodyRef,
+    Change,
+    ChangeKind,
+    Email,
+    Entry,
+    Expunged,
+    Grant,
+    Mailbox,
+    Property,
+)
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
 from postwren.storage.embedded.index import value
+from postwren.storage.embedded.queue import QueueWrites
 from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
 from postwren.storage.embedded.replica import ReplicaWrites
 from postwren.storage.embedded.segment import RETIRED, OwnSegment
@@ -24,7 +37,7 @@ __all__ = ["EmbeddedTransaction"]
 
 OWNED: Final = (
     *("address", "mailbox", "email", "entry", "expunged", "change", "flagset", "grant_", "property"),
-    *("replica", "pair", "taken", "account"),
+    *("replica", "pair", "taken", "submission", "account"),
 )
 _INSERT: Final = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"  # noqa: S608 - names of ours
@@ -52,7 +65,7 @@ _FEW: Final = 16
 """Ranges that are worth a statement each; many more are mostly single UIDs, which one statement takes together."""
 
 
-class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
+class EmbeddedTransaction(ReplicaWrites, QueueWrites, EmbeddedReader):
     """The writer's view: `begin` before each unit, `finish` after one that succeeded, `forget` after one that did not."""
 
     def __init__(self, connection: apsw.Connection, segment: OwnSegment) -> None:
@@ -367,6 +380,10 @@ class EmbeddedTransaction(ReplicaWrites, EmbeddedReader):
         rows = [(c.account_id, c.modseq, part, *c[2:]) for part, c in enumerate(changes, len(self.changed))]
         self._insert_rows("change", rows)
         self.changed.extend(changes)
+
+    def forget_changes(self, account_id: AccountId, up_to: ModSeq) -> None:
+        self._execute("DELETE FROM change WHERE account_id = ? AND modseq <= ?", (account_id, up_to))
+        self._execute(_INSERT["change"], (account_id, up_to, 0, ChangeKind.SKIPPED, 0, 0, 0))
 
     # -- housekeeping
 

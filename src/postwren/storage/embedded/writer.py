@@ -60,8 +60,9 @@ class Item:
 
     @property
     def has_expunged(self) -> bool:
-        """A MOVE or a REPLACE, among others: to take back what it added would leave its message nowhere."""
-        return any(change.kind is ChangeKind.EXPUNGED for change in self.changes)
+        """A MOVE or a REPLACE, or a recipient that went in exchange for a report, among others: to take back what it added would
+        leave its message nowhere."""
+        return any(change.kind in (ChangeKind.EXPUNGED, ChangeKind.QUEUE) for change in self.changes)
 
     @property
     def octets(self) -> int:

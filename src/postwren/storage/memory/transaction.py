@@ -9,9 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from postwren.mailstore.columns import Columns, FlagColumns
-from postwren.mailstore.model import Account, AddressRow, BodyRef, Change, Email, Entry, Expunged, Grant, Mailbox, Property
+from postwren.mailstore.model import (
+    Account,
+    AddressRow,
+    BodyRef,
+    Change,
+    ChangeKind,
+    Email,
+    Entry,
+    Expunged,
+    Grant,
+    Mailbox,
+    Property,
+)
 from postwren.mailstore.port import NewBody, UidRanges
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.storage.memory.body import MemoryBody, Segments
+from postwren.storage.memory.queue import QueueRows, QueueTables, QueueWrites
 from postwren.storage.memory.replica import ReplicaRows, ReplicaTables, ReplicaWrites
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
 
@@ -59,7 +73,7 @@ _NOTHING = AccountTables()
 class Tables:
     """Everything that is known."""
 
-    __slots__ = ("accounts", "addresses", "counters", "domains", "grants", "logins", "owned", "settings")
+    __slots__ = ("accounts", "addresses", "counters", "domains", "grants", "logins", "owned", "queue", "settings")
 
     def __init__(self) -> None:
         self.accounts: dict[AccountId, Account] = {}
@@ -70,9 +84,10 @@ class Tables:
         self.grants: dict[tuple[AccountId, MailboxId, str], Grant] = {}
         self.settings: dict[str, bytes] = {}
         self.counters: dict[str, int] = {"account": 1}
+        self.queue = QueueTables()
 
 
-class MemoryReader(ReplicaRows):
+class MemoryReader(ReplicaRows, QueueRows):
     """Reads; between two units of work all of it is committed."""
 
     __slots__ = ("_tables",)
@@ -93,7 +108,7 @@ class MemoryReader(ReplicaRows):
         return None if account_id is None else self._tables.accounts[account_id]
 
     def accounts(self) -> Iterator[Account]:
-        return iter(tuple(self._tables.accounts.values()))
+        return iter([account for account in self._tables.accounts.values() if account.login != QUEUE_LOGIN])
 
     def address(self, address: Address) -> AddressRow | None:
         return self._tables.addresses.get(address)
@@ -223,7 +238,7 @@ class MemoryReader(ReplicaRows):
         return dict(self._of(account_id).flagsets)
 
 
-class MemoryTransaction(ReplicaWrites, MemoryReader):
+class MemoryTransaction(ReplicaWrites, QueueWrites, MemoryReader):
     """Writes of one unit of work: `commit` or `roll_back` ends it."""
 
     __slots__ = ("_bodies", "_gone", "_journal", "_kept", "_named", "_segments", "_unnamed", "changed")
@@ -309,6 +324,9 @@ class MemoryTransaction(ReplicaWrites, MemoryReader):
             self.delete_address(row.address)
         for grant in [grant for grant in self._tables.grants.values() if grant.account_id == account_id]:
             self.delete_grant(*grant[:3])
+        tokens = self._tables.queue.tokens
+        for key in [key for key in tokens if key[0] == account_id]:
+            self._delete(tokens, key)
         mine = self._delete(self._tables.owned, account_id)
         self._unnamed.extend(email.body for email in mine.emails.values())
 
@@ -492,6 +510,13 @@ class MemoryTransaction(ReplicaWrites, MemoryReader):
             log.append(change)
             self._journal.append(log.pop)
         self.changed.extend(changes)
+
+    def forget_changes(self, account_id: AccountId, up_to: ModSeq) -> None:
+        log = self._tables.owned[account_id].changes
+        old = log[:]
+        skipped = Change(account_id, up_to, ChangeKind.SKIPPED, MailboxId(0), Uid(0), Uid(0))
+        log[:] = [skipped, *[change for change in old if change.modseq > up_to]]
+        self._journal.append(lambda: log.__setitem__(slice(None), old))
 
 
 def _tombstone(entry: Entry, modseq: ModSeq, now: int, recoverable: bool) -> Expunged:

@@ -16,6 +16,7 @@ from postwren.testing.contract.digests import DigestContract
 from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
 from postwren.testing.contract.messages import MessageContract
+from postwren.testing.contract.queue import QueueContract
 from postwren.testing.contract.recovery import RecoveryContract
 from postwren.testing.contract.sharing import SharingContract
 from postwren.testing.contract.snapshots import SnapshotContract
@@ -35,5 +36,6 @@ class MailstoreContract(
     SnapshotContract,
     DigestContract,
     CopyContract,
+    QueueContract,
 ):
     """What every adapter of the mailstore's port does."""
