@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from tests.shared import SHARED
 
 from postwren.mailauth.spf import check
 from postwren.terms import Address
 from postwren.wire.resolver import Answer, HostAddress, Kind, Mx, Ptr, Record, ResolverFailed, Txt
-from tests.shared import SHARED
 
 CORPUS: Final = SHARED / "corpora" / "spf" / "rfc7208-tests.yml"
 NO_EXPLANATION: Final = "DEFAULT"
