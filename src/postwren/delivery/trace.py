@@ -41,7 +41,7 @@ def return_path(reverse_path: Address | None) -> bytes:
 
 def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:
     """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
-    addresses = [recipient.address for recipient in (*envelope.recipients, *envelope.elsewhere)]
+    addresses = [recipient.address for recipient in envelope.recipients] + [there.address for there in envelope.elsewhere]
     addressee = f"\r\n\tfor {format_path(addresses[0]).decode()}" if len(addresses) == 1 else ""
     return f"{_from_by_with(origin, hostname, envelope.is_utf8)}{addressee}; {date_time(int(now))}\r\n".encode()
 
