@@ -24,6 +24,7 @@ import msgspec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
+from postwren.delivery.inbound import deliver_all
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -38,9 +39,12 @@ from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3.maildrop_lock import MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache
 from postwren.server.pop3.session import Pop3Service, Pop3Session
+from postwren.server.smtp.allowance import Allowance
+from postwren.server.smtp.allowance import Limits as AllowanceLimits
 from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
-from postwren.server.smtp.settings import SmtpSettings
+from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
+from postwren.server.smtp.submission import Desk, SubmissionSession
 from postwren.storage.embedded.check import DiskCheck, repair
 from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.recovery import Recovery
@@ -68,6 +72,8 @@ SWEEP_EVERY = 60.0
 DEV_PORTS = {
     "smtp": 25,
     "lmtp": 24,
+    "submission": 87,
+    "submissions": 65,
     "imap": 43,
     "imaps": 93,
     "pop3": 10,
@@ -227,7 +233,8 @@ class Server:
         smtp_tls = ServerTls(certificate, key)
         pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
         imap_tls = ServerTls(certificate, key, b"imap", strict_sni=config.tls.strict_sni)
-        self._tls = [smtp_tls, pop3_tls, imap_tls]
+        submission_tls = ServerTls(certificate, key, strict_sni=config.tls.strict_sni)
+        self._tls = [smtp_tls, submission_tls, pop3_tls, imap_tls]
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         directory = Directory(store, smtp.separator, time.monotonic)
@@ -246,6 +253,11 @@ class Server:
         def lmtp_session() -> SmtpSession:
             return SmtpSession(lmtp, store, None, time.time, directory)
 
+        desk = self._desk(hostname, directory)
+
+        def submission() -> SubmissionSession:
+            return SubmissionSession(desk)
+
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)
         imap_patience = Patience(command=config.imap.timeout)
@@ -256,9 +268,27 @@ class Server:
             Service("imaps", _places(listen.imaps), imap_session, imap_patience, imap_busy, imap_tls, True),
             Service("smtp", _places(listen.smtp), smtp_session, smtp_patience, busy, smtp_tls),
             Service("lmtp", _places(listen.lmtp), lmtp_session, smtp_patience, busy, smtp_tls),
+            Service("submission", _places(listen.submission), submission, smtp_patience, busy, submission_tls),
+            Service("submissions", _places(listen.submissions), submission, smtp_patience, busy, submission_tls, True),
             Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
             Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
         ]
+
+    def _desk(self, hostname: str, directory: Directory) -> Desk:
+        config = self._config.submission
+        return Desk(
+            _submission_settings(self._config, hostname),
+            self._store,
+            directory,
+            self._authenticator,
+            Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
+            deliver_all,
+            time.time,
+            os.urandom,
+            is_relaying=False,
+            is_free=config.any_author,
+            shows_client=config.show_client,
+        )
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
@@ -416,4 +446,12 @@ def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings
         recipient_limit=smtp.recipient_limit,
         separator=smtp.subaddress_separator,
         postmaster=Address(local, domain) if at else None,
+    )
+
+
+def _submission_settings(config: Config, hostname: str) -> SmtpSettings:
+    reception = _smtp_settings(config, hostname, is_lmtp=False)
+    limit = config.submission.recipient_limit
+    return dataclasses.replace(
+        reception, recipient_limit=limit, authenticated_recipient_limit=limit, extensions=SUBMISSION, require_auth=True
     )
