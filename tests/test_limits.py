@@ -74,6 +74,7 @@ IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
+DSN = "tests/unit/delivery/test_dsn.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -120,6 +121,13 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailauth.spf.limits.Limits.record": (SPF, "test_a34_a_policy_has_so_many_octets_and_not_one_more"),
     "mailauth.spf.limits.Limits.expansion": (SPF, "test_a34_macros_expand_to_so_many_characters_and_not_one_more"),
     "mailauth.spf.limits.Limits.seconds": (SPF, "test_a34_a_check_ends_after_its_time"),
+    "delivery.dsn.Limits.returned": (
+        DSN, "test_a28_a_message_above_64_kb_comes_back_as_its_header_whatever_ret_says"),
+    "delivery.dsn.Limits.diagnostic": (DSN, "test_what_a_host_said_is_cut_at_its_limit"),
+    "delivery.dsn.Limits.subject": (DSN, "test_a_subject_is_cut_at_its_limit"),
+    "delivery.dsn_reader.Limits.facts": (DSN, "test_octets_of_facts_and_of_what_came_back_are_read_up_to_the_caps"),
+    "delivery.dsn_reader.Limits.recipients": (DSN, "test_recipients_of_a_report_are_read_up_to_the_cap"),
+    "delivery.dsn_reader.Limits.returned": (DSN, "test_octets_of_facts_and_of_what_came_back_are_read_up_to_the_caps"),
     "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
     "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
     "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),
