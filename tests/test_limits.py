@@ -76,6 +76,7 @@ KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
 DSN = "tests/unit/delivery/test_dsn.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
+DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connections": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
@@ -221,6 +222,15 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "transport.deadline.Patience.bulk_stall": (HERE, "test_a30_a_message_has_a_grace_and_then_a_rate"),
     "transport.deadline.Patience.slow_reader": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
     "transport.deadline.Patience.slow_reader_rate": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
+    "mailauth.dkim.limits.Limits.header": (DKIM, "test_a_header_of_the_limit"),
+    "mailauth.dkim.limits.Limits.signatures": (DKIM, "test_a35_ten_signatures_are_looked_at_and_a_thousand_cost_little"),
+    "mailauth.dkim.limits.Limits.field": (DKIM, "test_a_signature_field_of_the_limit"),
+    "mailauth.dkim.limits.Limits.tags": (DKIM, "test_tags_of_the_limit"),
+    "mailauth.dkim.limits.Limits.key_record": (DKIM, "test_a_key_record_of_the_limit"),
+    "mailauth.dkim.limits.Limits.key_records": (DKIM, "test_so_many_key_records_are_looked_at"),
+    "mailauth.dkim.limits.Limits.weakest_rsa": (DKIM, "test_a35_rsa_keys_at_the_bounds_are_taken"),
+    "mailauth.dkim.limits.Limits.strongest_rsa": (DKIM, "test_a35_rsa_keys_at_the_bounds_are_taken"),
+    "mailauth.dkim.limits.Limits.arc_sets": (ARC, "test_a36_a_chain_of_the_limit"),
     "transport.limit.Caps.total": (DOOR, "test_the_total_holds_for_everybody"),
     "transport.limit.Caps.strangers_per_address": (DOOR, "test_a08_strangers_of_one_address"),
     "transport.limit.Caps.per_account_and_address": (DOOR, "test_who_logs_in_no_longer_counts_as_a_stranger"),
