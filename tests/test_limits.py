@@ -63,6 +63,7 @@ DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded
 ACCOUNTS = "src/postwren/testing/contract/accounts.py"
 MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
 NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
+DNSLIST, GREYLIST = "tests/unit/delivery/test_dnslist.py", "tests/unit/delivery/test_greylist.py"
 SPF = "tests/unit/mailauth/test_spf.py"
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 ALLOWANCE = "tests/unit/smtp/test_allowance.py"
@@ -116,6 +117,16 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.snapshot.Limits.replay": (SNAPSHOTS, "test_a_snapshot_that_missed_too_much_is_read_anew"),
     "mailstore.snapshot.Limits.wait": (
         SNAPSHOTS, "test_a_large_mailbox_is_open_before_its_columns_are_read_and_nothing_is_missed"),
+    "delivery.dnslist.Limits.lists": (DNSLIST, "test_lists_and_their_weights_end_at_their_limits"),
+    "delivery.dnslist.Limits.weight": (DNSLIST, "test_lists_and_their_weights_end_at_their_limits"),
+    "delivery.dnslist.Limits.seconds": (DNSLIST, "test_a_list_that_does_not_answer_holds_nobody_up"),
+    "delivery.dnslist.Limits.retest": (DNSLIST, "test_the_test_is_made_once_an_hour_and_says_what_does_not_work"),
+    "delivery.greylist.GreyPolicy.delay": (GREYLIST, "test_the_first_try_waits_a_retry_is_taken_and_its_network_is_known_then"),
+    "delivery.greylist.GreyPolicy.window": (GREYLIST, "test_a_retry_after_the_window_is_a_first_try"),
+    "delivery.greylist.GreyPolicy.known_for": (GREYLIST, "test_a_network_is_known_as_long_as_it_writes"),
+    "delivery.greylist.GreyPolicy.waiting": (GREYLIST, "test_so_many_wait_and_the_oldest_gives_way"),
+    "delivery.greylist.GreyPolicy.waiting_of_network": (GREYLIST, "test_one_network_has_so_many_waiting_and_washes_nobody_out"),
+    "delivery.greylist.GreyPolicy.known": (GREYLIST, "test_so_many_networks_are_known_and_the_longest_silent_gives_way"),
     "mailauth.spf.limits.Limits.lookups": (SPF, "test_a34_ten_terms_may_ask_the_dns_and_not_one_more"),
     "mailauth.spf.limits.Limits.void_lookups": (SPF, "test_a34_two_terms_may_ask_for_what_is_not_there_and_not_one_more"),
     "mailauth.spf.limits.Limits.names": (SPF, "test_a34_an_mx_has_ten_hosts_and_not_one_more"),
