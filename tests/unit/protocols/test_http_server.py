@@ -43,11 +43,12 @@ def test_requests_are_read_in_any_cut_one_after_the_other(cut: int) -> None:
 
 def test_one_request_at_a_time_is_told_and_its_answer_is_waited_for() -> None:
     core = ServerConnection()
-    assert core.waiting_for is Waiting.COMMAND
+    waits = [core.waiting_for]
     core.receive_data(GET + GET)
     assert isinstance(core.next_event(), Requested)
     assert core.next_event() is NEED_DATA
-    assert core.waiting_for is Waiting.NOTHING
+    waits.append(core.waiting_for)
+    assert waits == [Waiting.COMMAND, Waiting.NOTHING]
     core.send(Answer(404))
     assert isinstance(core.next_event(), Requested)
 
