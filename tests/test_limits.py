@@ -70,7 +70,7 @@ ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 MX = "tests/unit/delivery/test_mx.py"
-HTTP = "tests/unit/protocols/test_http_client.py"
+HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
@@ -154,6 +154,10 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "message.limits.Limits.preview_input": (HERE, "test_a_preview_ends_at_its_limits"),
     "protocols.http.client.Limits.head": (HTTP, "test_the_head_ends_at_its_limit"),
     "protocols.http.client.Limits.body": (HTTP, "test_the_body_ends_at_its_limit"),
+    "protocols.http.server.ServerLimits.line": (HTTP_SERVER, "test_a_requests_line_has_its_limit"),
+    "protocols.http.server.ServerLimits.head": (HTTP_SERVER, "test_a_requests_head_has_its_limit"),
+    "protocols.http.server.ServerLimits.fields": (HTTP_SERVER, "test_a_request_has_so_many_fields_and_not_one_more"),
+    "protocols.http.server.ServerLimits.requests": (HTTP_SERVER, "test_a_connection_has_so_many_requests_and_not_one_more"),
     "protocols.imap.limits.Limits.login_line": (IMAP, "test_a42_a_line_before_login_has_its_limit"),
     "protocols.imap.limits.Limits.login_literal": (IMAP, "test_a40_a_literal_before_login_has_512_octets_and_not_one_more"),
     "protocols.imap.limits.Limits.login_literals": (IMAP, "test_a40_a_command_before_login_has_four_literals_and_not_one_more"),

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import apsw
 import msgspec
@@ -25,6 +26,7 @@ import msgspec
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.delivery.inbound import deliver_all
+from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -33,6 +35,10 @@ from postwren.mailstore.service.housekeeping import end_all_recovery, prune_dige
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
+from postwren.server.http.autoconfig import Offered
+from postwren.server.http.documents import documents
+from postwren.server.http.route import Route
+from postwren.server.http.session import BUSY, PATIENCE, HttpSession
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.login import Authenticator, LoginPolicy
@@ -78,6 +84,7 @@ DEV_PORTS = {
     "imaps": 93,
     "pop3": 10,
     "pop3s": 95,
+    "http": 80,
 }  # the last two digits of the standard ports
 
 
@@ -154,6 +161,7 @@ class Server:
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
+        self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
         """Open the store, then listen; returns the ports by service. Raises ConfigError or OSError with nothing left open."""
@@ -234,7 +242,9 @@ class Server:
         pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
         imap_tls = ServerTls(certificate, key, b"imap", strict_sni=config.tls.strict_sni)
         submission_tls = ServerTls(certificate, key, strict_sni=config.tls.strict_sni)
-        self._tls = [smtp_tls, submission_tls, pop3_tls, imap_tls]
+        http_tls = ServerTls(certificate, key, b"http/1.1", strict_sni=config.tls.strict_sni)
+        self._tls = [smtp_tls, submission_tls, pop3_tls, imap_tls, http_tls]
+        routes = self._documents(hostname)
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         directory = Directory(store, smtp.separator, time.monotonic)
@@ -258,6 +268,9 @@ class Server:
         def submission() -> SubmissionSession:
             return SubmissionSession(desk)
 
+        def http_session() -> HttpSession:
+            return HttpSession(routes, time.time)
+
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)
         imap_patience = Patience(command=config.imap.timeout)
@@ -272,6 +285,8 @@ class Server:
             Service("submissions", _places(listen.submissions), submission, smtp_patience, busy, submission_tls, True),
             Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
             Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
+            Service("http", _places(listen.http), http_session, PATIENCE, BUSY, http_tls),
+            Service("https", _places(listen.https), http_session, PATIENCE, BUSY, http_tls, True),
         ]
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
@@ -289,6 +304,15 @@ class Server:
             is_free=config.any_author,
             shows_client=config.show_client,
         )
+
+    def _documents(self, hostname: str) -> tuple[Route, ...]:
+        """What stands on the web."""
+        policy = _own_policy(self._config, hostname)
+
+        def is_ours(domain: str) -> bool:
+            return self._store.reader.domain_exists(domain)
+
+        return documents(is_ours, hostname, _offered(self._config.listen), policy, self.challenges)
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
@@ -428,6 +452,33 @@ def _place(text: str) -> Place:
         return address, int(port)
     except ValueError:
         raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
+
+
+def _own_policy(config: Config, hostname: str) -> Policy | None:
+    sts = config.mta_sts
+    if sts.mode == "off":
+        return None
+    try:
+        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), sts.max_age)))
+    except PolicyInvalid as error:
+        raise ConfigError(f"mta_sts: nobody would take this policy: {error}") from None
+
+
+def _offered(listen: Listen) -> tuple[Offered, ...]:
+    """What autoconfig names: implicit TLS before STARTTLS, by the ports that we listen on (RFC 8314 section 4)."""
+    kinds: tuple[tuple[Literal["imap", "pop3", "smtp"], tuple[str, ...], bool], ...] = (
+        ("imap", listen.imaps, True),
+        ("imap", listen.imap, False),
+        ("pop3", listen.pop3s, True),
+        ("pop3", listen.pop3, False),
+        ("smtp", listen.submissions, True),
+        ("smtp", listen.submission, False),
+    )
+    return tuple(Offered(kind, int(port), is_tls) for kind, texts, is_tls in kinds for port in _ports(texts)[:1])
+
+
+def _ports(texts: Sequence[str]) -> list[str]:
+    return [text.rpartition(":")[2] for text in texts if not text.startswith("/")]
 
 
 def _caps(config: Config) -> Caps:
