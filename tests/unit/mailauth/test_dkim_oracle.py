@@ -68,7 +68,7 @@ def test_we_verify_what_dkimpy_signs(ways: tuple[bytes, bytes]) -> None:
         else:
             key = {"selector": b"r1", "privkey": PEM}
         field = dkim.DKIM(message).sign(domain=b"example.org", canonicalize=ways, **key)
-        assert verdicts(field + message, now=NOW) == ["pass"], message
+        assert verdicts(field + message, now=NOW)[0] == "pass", message  # others may be signatures of its own
         assert verified(field + message, now=NOW, piece=11) == verified(field + message, now=NOW)
 
 
