@@ -2,7 +2,7 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -37,9 +37,12 @@ def ask(
     limits: Limits = Limits(),  # noqa: B008  # frozen
 ) -> SpfResult:
     resolver = zone if isinstance(zone, ScriptedResolver) else ScriptedResolver(zone)
-    return asyncio.run(
-        check(resolver, ipaddress.ip_address(ip), helo, sender, now=1_700_000_000, hostname="mx.here", limits=limits)
-    )
+    checking = check(resolver, ipaddress.ip_address(ip), helo, sender, now=1_700_000_000, hostname="mx.here", limits=limits)
+    return asyncio.run(_bounded(checking))
+
+
+async def _bounded(checking: Coroutine[object, object, SpfResult]) -> SpfResult:
+    return await asyncio.wait_for(checking, 5)
 
 
 def verdict(zone: Zone | ScriptedResolver, ip: str = OURS, **more: object) -> Verdict:
