@@ -63,6 +63,7 @@ DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded
 ACCOUNTS = "src/postwren/testing/contract/accounts.py"
 MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
 NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
+SPF = "tests/unit/mailauth/test_spf.py"
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
@@ -111,6 +112,12 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.snapshot.Limits.replay": (SNAPSHOTS, "test_a_snapshot_that_missed_too_much_is_read_anew"),
     "mailstore.snapshot.Limits.wait": (
         SNAPSHOTS, "test_a_large_mailbox_is_open_before_its_columns_are_read_and_nothing_is_missed"),
+    "mailauth.spf.limits.Limits.lookups": (SPF, "test_a34_ten_terms_may_ask_the_dns_and_not_one_more"),
+    "mailauth.spf.limits.Limits.void_lookups": (SPF, "test_a34_two_terms_may_ask_for_what_is_not_there_and_not_one_more"),
+    "mailauth.spf.limits.Limits.names": (SPF, "test_a34_an_mx_has_ten_hosts_and_not_one_more"),
+    "mailauth.spf.limits.Limits.record": (SPF, "test_a34_a_policy_has_so_many_octets_and_not_one_more"),
+    "mailauth.spf.limits.Limits.expansion": (SPF, "test_a34_macros_expand_to_so_many_characters_and_not_one_more"),
+    "mailauth.spf.limits.Limits.seconds": (SPF, "test_a34_a_check_ends_after_its_time"),
     "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
     "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
     "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),
