@@ -82,6 +82,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "delivery.mx.MxLimits.hosts": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
     "delivery.mx.MxLimits.addresses": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
+    "exchange.dane.Limits.chain": (
+        "tests/unit/exchange/test_dane.py", "test_so_many_certificates_are_looked_at_and_not_one_more"),
     "exchange.mtasts.Limits.shelf": (STS_CACHE, "test_a_shelf_has_room_for_so_many_and_the_one_longest_unused_goes"),
     "exchange.mtasts.Limits.shelf_octets": (STS_CACHE, "test_a_shelf_has_so_many_octets_and_not_one_more"),
     "exchange.mtasts.Limits.asked": (STS_CACHE, "test_so_many_domains_are_remembered_as_asked"),
