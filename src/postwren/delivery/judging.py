@@ -13,9 +13,9 @@ import asyncio
 import enum
 import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import deliver_all, deliver_as_junk
@@ -28,12 +28,11 @@ from postwren.mailauth.spf import SpfResult, check
 from postwren.mailauth.verdict import Verdict
 from postwren.protocols.smtp.path import format_path
 from postwren.protocols.smtp.reply import Reply
-from postwren.wire.resolver import Resolver
+from postwren.wire.resolver import Answer, Kind, Resolver, ResolverFailed
 
 __all__ = ["STAGES", "Case", "Decision", "Judge", "JudgePolicy", "Ruling", "Step"]
 
 log = logging.getLogger("postwren.judge")
-T = TypeVar("T")
 
 NO_AUTHOR: Final = Reply(550, "5.7.1", "From must name an author, once, with an address that can be mailed")
 COME_AGAIN: Final = Reply(451, "4.7.1", "The DNS does not tell now whether the author's domain sent this; please try later")
@@ -112,23 +111,10 @@ class Case:
         if self._asking is not None and not self._is_ending:  # else `end` ends by itself, in bounded time
             self._asking.cancel()
 
-    async def within(self, work: Awaitable[T], otherwise: T) -> T:
-        """What `work` says, or this where that takes too long."""
-        try:
-            async with asyncio.timeout(self.judge.policy.patience):
-                return await work
-        except TimeoutError:
-            return otherwise
-
     async def _ask_spf(self) -> SpfResult:
         judge, sender, hello = self.judge, self.envelope.reverse_path, self.origin.hello
-        late = SpfResult(Verdict.TEMPERROR, sender.domain if sender else hello, reason="no answer in time")
-        try:
-            ip = ipaddress.ip_address(self.origin.peer.partition("%")[0])
-        except ValueError:  # a Unix socket
-            return SpfResult(Verdict.NONE, late.domain)
-        asked = check(judge.resolver, ip, hello, sender, now=int(self.now), hostname=judge.hostname)
-        return await self.within(asked, late)
+        ip = ipaddress.ip_address(self.origin.peer.partition("%")[0])
+        return await check(judge.ask(), ip, hello, sender, now=int(self.now), hostname=judge.hostname)
 
     async def spf_result(self) -> SpfResult:
         """Asked for since the header ended."""
@@ -169,8 +155,7 @@ async def spf(case: Case) -> None:
 
 async def dkim(case: Case) -> None:
     """RFC 6376, RFC 8601 section 2.7.1."""
-    late = [DkimResult(Verdict.TEMPERROR, reason="no answer in time")]
-    case.dkim = await case.within(case.verifier.results(case.judge.resolver, case.now), late)
+    case.dkim = await case.verifier.results(case.judge.ask(), case.now)
     case.found["DKIM"] = [_dkim_line(result) for result in case.dkim] or [MethodResult("dkim", Verdict.NONE)]
 
 
@@ -189,10 +174,9 @@ async def dmarc(case: Case) -> Ruling | None:
     assert case.spf is not None
     signed = [(result.verdict, result.domain) for result in case.dkim if result.domain]
     identifiers = Identifiers((case.spf.result, case.spf.domain), signed)
-    domains, draw = author_domains(case.block), case.judge.draw()
-    late = [DmarcResult(Verdict.TEMPERROR, domain) for domain in domains]
-    asked = asyncio.gather(*(evaluate(case.judge.resolver, domain, identifiers, draw) for domain in domains))
-    case.dmarc = list(await case.within(asked, late))
+    resolver, draw = case.judge.ask(), case.judge.draw()
+    asked = (evaluate(resolver, domain, identifiers, draw) for domain in author_domains(case.block))
+    case.dmarc = list(await asyncio.gather(*asked))
     case.found["DMARC"] = [_dmarc_line(result) for result in case.dmarc]
     rulings = [_at_most(case, ruling) for result in case.dmarc if (ruling := _wish(result)) is not None]
     return max(rulings, key=lambda ruling: ruling.decision, default=None)
@@ -233,11 +217,28 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+class _Patient:
+    """A resolver that is asked up to a moment only: then nobody can tell. Each method knows what that means for it."""
+
+    __slots__ = ("_resolver", "_until")
+
+    def __init__(self, resolver: Resolver, until: float) -> None:
+        self._resolver = resolver
+        self._until = until
+
+    async def query(self, name: str, kind: Kind) -> Answer:
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await self._resolver.query(name, kind)
+        except TimeoutError:
+            raise ResolverFailed("no answer in time") from None
+
+
 class Judge:
     """One a server. `now` gives seconds since 1970, `draw` a random number from 0 to 99; scanners are stages behind `STAGES`.
     `trusted`: networks whose mail is not judged."""
 
-    __slots__ = ("_now", "_trusted", "draw", "hostname", "policy", "resolver", "stages")
+    __slots__ = ("_now", "_resolver", "_trusted", "draw", "hostname", "policy", "stages")
 
     def __init__(
         self,
@@ -249,13 +250,17 @@ class Judge:
         trusted: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
         stages: tuple[Stage, ...] = STAGES,
     ) -> None:
-        self.resolver = resolver
+        self._resolver = resolver
         self.hostname = hostname
         self.policy = policy
         self.draw = draw
         self.stages = stages
         self._trusted = trusted
         self._now = now
+
+    def ask(self) -> Resolver:
+        """The DNS, for as long as the patience for one stage lasts from now on."""
+        return _Patient(self._resolver, asyncio.get_running_loop().time() + self.policy.patience)
 
     def open(self, envelope: Envelope, origin: Origin) -> Case | None:
         """A `Treat`: None for what is not judged, being of somebody who logged in, or from a trusted network."""
