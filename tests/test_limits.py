@@ -63,18 +63,24 @@ DISK, SPACE = "tests/unit/embedded/test_embedded_store.py", "tests/unit/embedded
 ACCOUNTS = "src/postwren/testing/contract/accounts.py"
 MAILBOXES = "src/postwren/testing/contract/mailboxes.py"
 NAMES_TEST = "test_names_that_cannot_be_are_refused_and_the_longest_that_can_be_are_taken"
+DNSLIST, GREYLIST = "tests/unit/delivery/test_dnslist.py", "tests/unit/delivery/test_greylist.py"
 SPF = "tests/unit/mailauth/test_spf.py"
 SEARCH, BOUNDS_TEST = "tests/unit/mailstore/test_search.py", "test_depth_number_and_texts_are_bounded"
 ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 MX = "tests/unit/delivery/test_mx.py"
-HTTP = "tests/unit/protocols/test_http_client.py"
+HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
+DSN = "tests/unit/delivery/test_dsn.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
+DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py"
+
+AUTHRES, DMARC = "tests/unit/mailauth/test_authres.py", "tests/unit/mailauth/test_dmarc.py"
+JUDGING = "tests/unit/smtp/test_judging.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connections": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
@@ -114,12 +120,29 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailstore.snapshot.Limits.replay": (SNAPSHOTS, "test_a_snapshot_that_missed_too_much_is_read_anew"),
     "mailstore.snapshot.Limits.wait": (
         SNAPSHOTS, "test_a_large_mailbox_is_open_before_its_columns_are_read_and_nothing_is_missed"),
+    "delivery.dnslist.Limits.lists": (DNSLIST, "test_lists_and_their_weights_end_at_their_limits"),
+    "delivery.dnslist.Limits.weight": (DNSLIST, "test_lists_and_their_weights_end_at_their_limits"),
+    "delivery.dnslist.Limits.seconds": (DNSLIST, "test_a_list_that_does_not_answer_holds_nobody_up"),
+    "delivery.dnslist.Limits.retest": (DNSLIST, "test_the_test_is_made_once_an_hour_and_says_what_does_not_work"),
+    "delivery.greylist.GreyPolicy.delay": (GREYLIST, "test_the_first_try_waits_a_retry_is_taken_and_its_network_is_known_then"),
+    "delivery.greylist.GreyPolicy.window": (GREYLIST, "test_a_retry_after_the_window_is_a_first_try"),
+    "delivery.greylist.GreyPolicy.known_for": (GREYLIST, "test_a_network_is_known_as_long_as_it_writes"),
+    "delivery.greylist.GreyPolicy.waiting": (GREYLIST, "test_so_many_wait_and_the_oldest_gives_way"),
+    "delivery.greylist.GreyPolicy.waiting_of_network": (GREYLIST, "test_one_network_has_so_many_waiting_and_washes_nobody_out"),
+    "delivery.greylist.GreyPolicy.known": (GREYLIST, "test_so_many_networks_are_known_and_the_longest_silent_gives_way"),
     "mailauth.spf.limits.Limits.lookups": (SPF, "test_a34_ten_terms_may_ask_the_dns_and_not_one_more"),
     "mailauth.spf.limits.Limits.void_lookups": (SPF, "test_a34_two_terms_may_ask_for_what_is_not_there_and_not_one_more"),
     "mailauth.spf.limits.Limits.names": (SPF, "test_a34_an_mx_has_ten_hosts_and_not_one_more"),
     "mailauth.spf.limits.Limits.record": (SPF, "test_a34_a_policy_has_so_many_octets_and_not_one_more"),
     "mailauth.spf.limits.Limits.expansion": (SPF, "test_a34_macros_expand_to_so_many_characters_and_not_one_more"),
     "mailauth.spf.limits.Limits.seconds": (SPF, "test_a34_a_check_ends_after_its_time"),
+    "delivery.dsn.Limits.returned": (
+        DSN, "test_a28_a_message_above_64_kb_comes_back_as_its_header_whatever_ret_says"),
+    "delivery.dsn.Limits.diagnostic": (DSN, "test_what_a_host_said_is_cut_at_its_limit"),
+    "delivery.dsn.Limits.subject": (DSN, "test_a_subject_is_cut_at_its_limit"),
+    "delivery.dsn_reader.Limits.facts": (DSN, "test_octets_of_facts_and_of_what_came_back_are_read_up_to_the_caps"),
+    "delivery.dsn_reader.Limits.recipients": (DSN, "test_recipients_of_a_report_are_read_up_to_the_cap"),
+    "delivery.dsn_reader.Limits.returned": (DSN, "test_octets_of_facts_and_of_what_came_back_are_read_up_to_the_caps"),
     "message.limits.Limits.header_block": (HERE, "test_a_header_is_parsed_to_its_limit"),
     "message.limits.Limits.header_field": (HEADER, "test_a_field_is_cut_at_its_cap"),
     "message.limits.Limits.header_fields": (HEADER, "test_fields_beyond_the_caps_are_not_parsed"),
@@ -134,6 +157,10 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "message.limits.Limits.preview_input": (HERE, "test_a_preview_ends_at_its_limits"),
     "protocols.http.client.Limits.head": (HTTP, "test_the_head_ends_at_its_limit"),
     "protocols.http.client.Limits.body": (HTTP, "test_the_body_ends_at_its_limit"),
+    "protocols.http.server.ServerLimits.line": (HTTP_SERVER, "test_a_requests_line_has_its_limit"),
+    "protocols.http.server.ServerLimits.head": (HTTP_SERVER, "test_a_requests_head_has_its_limit"),
+    "protocols.http.server.ServerLimits.fields": (HTTP_SERVER, "test_a_request_has_so_many_fields_and_not_one_more"),
+    "protocols.http.server.ServerLimits.requests": (HTTP_SERVER, "test_a_connection_has_so_many_requests_and_not_one_more"),
     "protocols.imap.limits.Limits.login_line": (IMAP, "test_a42_a_line_before_login_has_its_limit"),
     "protocols.imap.limits.Limits.login_literal": (IMAP, "test_a40_a_literal_before_login_has_512_octets_and_not_one_more"),
     "protocols.imap.limits.Limits.login_literals": (IMAP, "test_a40_a_command_before_login_has_four_literals_and_not_one_more"),
@@ -205,6 +232,16 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "storage.embedded.settings.Settings.retired_seconds": (
         SPACE, "test_mostly_empty_segments_are_compacted_and_their_files_go_later"),
     "storage.embedded.settings.Settings.orphan_seconds": (SPACE, "test_files_that_no_row_names_are_swept_after_a_week"),
+    "delivery.judging.JudgePolicy.patience": (JUDGING, "test_what_nobody_can_tell_costs_no_mail_and_lets_no_forgery_in"),
+    "mailauth.authres.Limits.value": (AUTHRES, "test_a_value_has_a_length"),
+    "mailauth.authres.Limits.results": (AUTHRES, "test_so_many_results_and_properties_are_read"),
+    "mailauth.authres.Limits.properties": (AUTHRES, "test_so_many_results_and_properties_are_read"),
+    "mailauth.authres.Limits.field": (AUTHRES, "test_so_much_of_a_field_is_read"),
+    "mailauth.dmarc.Limits.record": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.tags": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.report_uris": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.authors": (DMARC, "test_so_many_authors_are_judged"),
+    "mailauth.dmarc.Limits.labels": (DMARC, "test_a_name_costs_so_many_questions"),
     "transport.deadline.Patience.handshake": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
     "transport.deadline.Patience.login": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
     "transport.deadline.Patience.command": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
@@ -213,6 +250,15 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "transport.deadline.Patience.bulk_stall": (HERE, "test_a30_a_message_has_a_grace_and_then_a_rate"),
     "transport.deadline.Patience.slow_reader": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
     "transport.deadline.Patience.slow_reader_rate": (HERE, "test_a30_a_reader_takes_so_much_in_so_long"),
+    "mailauth.dkim.limits.Limits.header": (DKIM, "test_a_header_of_the_limit"),
+    "mailauth.dkim.limits.Limits.signatures": (DKIM, "test_a35_ten_signatures_are_looked_at_and_a_thousand_cost_little"),
+    "mailauth.dkim.limits.Limits.field": (DKIM, "test_a_signature_field_of_the_limit"),
+    "mailauth.dkim.limits.Limits.tags": (DKIM, "test_tags_of_the_limit"),
+    "mailauth.dkim.limits.Limits.key_record": (DKIM, "test_a_key_record_of_the_limit"),
+    "mailauth.dkim.limits.Limits.key_records": (DKIM, "test_so_many_key_records_are_looked_at"),
+    "mailauth.dkim.limits.Limits.weakest_rsa": (DKIM, "test_a35_rsa_keys_at_the_bounds_are_taken"),
+    "mailauth.dkim.limits.Limits.strongest_rsa": (DKIM, "test_a35_rsa_keys_at_the_bounds_are_taken"),
+    "mailauth.dkim.limits.Limits.arc_sets": (ARC, "test_a36_a_chain_of_the_limit"),
     "transport.limit.Caps.total": (DOOR, "test_the_total_holds_for_everybody"),
     "transport.limit.Caps.strangers_per_address": (DOOR, "test_a08_strangers_of_one_address"),
     "transport.limit.Caps.per_account_and_address": (DOOR, "test_who_logs_in_no_longer_counts_as_a_stranger"),
@@ -223,6 +269,7 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "mailstore.digester.Limits": {
         "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
         "quiet_seconds", "slice_messages", "slice_seconds"},
+    "delivery.judging.JudgePolicy": {"dmarc"},
     "mailauth.mtasts.Policy": {"mode", "mx", "max_age"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},

@@ -19,13 +19,16 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import apsw
 import msgspec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
+from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
+from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -34,15 +37,22 @@ from postwren.mailstore.service.housekeeping import end_all_recovery, prune_dige
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
+from postwren.server.http.autoconfig import Offered
+from postwren.server.http.documents import documents
+from postwren.server.http.route import Route
+from postwren.server.http.session import BUSY, PATIENCE, HttpSession
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
 from postwren.server.imap.flagtext import FlagTextsOfAll
 from postwren.server.login import Authenticator, LoginPolicy
 from postwren.server.pop3.maildrop_lock import MaildropLocks
 from postwren.server.pop3.maildrop_view import MaildropCache
 from postwren.server.pop3.session import Pop3Service, Pop3Session
+from postwren.server.smtp.allowance import Allowance
+from postwren.server.smtp.allowance import Limits as AllowanceLimits
 from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
-from postwren.server.smtp.settings import SmtpSettings
+from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
+from postwren.server.smtp.submission import Desk, SubmissionSession
 from postwren.storage.embedded.check import DiskCheck, repair
 from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.recovery import Recovery
@@ -72,10 +82,13 @@ SWEEP_EVERY = 60.0
 DEV_PORTS = {
     "smtp": 25,
     "lmtp": 24,
+    "submission": 87,
+    "submissions": 65,
     "imap": 43,
     "imaps": 93,
     "pop3": 10,
     "pop3s": 95,
+    "http": 80,
 }  # the last two digits of the standard ports
 
 
@@ -153,6 +166,7 @@ class Server:
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
+        self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
         """Open the store, then listen; returns the ports by service. Raises ConfigError or OSError with nothing left open."""
@@ -232,7 +246,10 @@ class Server:
         smtp_tls = ServerTls(certificate, key)
         pop3_tls = ServerTls(certificate, key, b"pop3", strict_sni=config.tls.strict_sni)
         imap_tls = ServerTls(certificate, key, b"imap", strict_sni=config.tls.strict_sni)
-        self._tls = [smtp_tls, pop3_tls, imap_tls]
+        submission_tls = ServerTls(certificate, key, strict_sni=config.tls.strict_sni)
+        http_tls = ServerTls(certificate, key, b"http/1.1", strict_sni=config.tls.strict_sni)
+        self._tls = [smtp_tls, submission_tls, pop3_tls, imap_tls, http_tls]
+        routes = self._documents(hostname)
         smtp = _smtp_settings(config, hostname, is_lmtp=False)
         lmtp = _smtp_settings(config, hostname, is_lmtp=True)
         directory = Directory(store, smtp.separator, time.monotonic)
@@ -254,6 +271,14 @@ class Server:
         def lmtp_session() -> SmtpSession:
             return SmtpSession(lmtp, store, None, time.time, directory)
 
+        desk = self._desk(hostname, directory)
+
+        def submission() -> SubmissionSession:
+            return SubmissionSession(desk)
+
+        def http_session() -> HttpSession:
+            return HttpSession(routes, time.time)
+
         smtp_patience = Patience(command=config.smtp.timeout)
         pop3_patience = Patience(command=config.pop3.timeout)
         imap_patience = Patience(command=config.imap.timeout)
@@ -264,8 +289,12 @@ class Server:
             Service("imaps", _places(listen.imaps), imap_session, imap_patience, imap_busy, imap_tls, True),
             Service("smtp", _places(listen.smtp), smtp_session, smtp_patience, busy, smtp_tls),
             Service("lmtp", _places(listen.lmtp), lmtp_session, smtp_patience, busy, smtp_tls),
+            Service("submission", _places(listen.submission), submission, smtp_patience, busy, submission_tls),
+            Service("submissions", _places(listen.submissions), submission, smtp_patience, busy, submission_tls, True),
             Service("pop3", _places(listen.pop3), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls),
             Service("pop3s", _places(listen.pop3s), lambda: Pop3Session(pop3), pop3_patience, pop3_busy, pop3_tls, True),
+            Service("http", _places(listen.http), http_session, PATIENCE, BUSY, http_tls),
+            Service("https", _places(listen.https), http_session, PATIENCE, BUSY, http_tls, True),
         ]
 
     def _judge(self, hostname: str) -> Judge | None:
@@ -279,6 +308,31 @@ class Server:
             return None
         policy = JudgePolicy(judge.dmarc, judge.patience)
         return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted)
+
+    def _desk(self, hostname: str, directory: Directory) -> Desk:
+        config = self._config.submission
+        return Desk(
+            _submission_settings(self._config, hostname),
+            self._store,
+            directory,
+            self._authenticator,
+            Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
+            deliver_all,
+            time.time,
+            os.urandom,
+            is_relaying=False,
+            is_free=config.any_author,
+            shows_client=config.show_client,
+        )
+
+    def _documents(self, hostname: str) -> tuple[Route, ...]:
+        """What stands on the web."""
+        policy = _own_policy(self._config, hostname)
+
+        def is_ours(domain: str) -> bool:
+            return self._store.reader.domain_exists(domain)
+
+        return documents(is_ours, hostname, _offered(self._config.listen), policy, self.challenges)
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
@@ -424,6 +478,33 @@ def _place(text: str) -> Place:
         raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
 
 
+def _own_policy(config: Config, hostname: str) -> Policy | None:
+    sts = config.mta_sts
+    if sts.mode == "off":
+        return None
+    try:
+        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), sts.max_age)))
+    except PolicyInvalid as error:
+        raise ConfigError(f"mta_sts: nobody would take this policy: {error}") from None
+
+
+def _offered(listen: Listen) -> tuple[Offered, ...]:
+    """What autoconfig names: implicit TLS before STARTTLS, by the ports that we listen on (RFC 8314 section 4)."""
+    kinds: tuple[tuple[Literal["imap", "pop3", "smtp"], tuple[str, ...], bool], ...] = (
+        ("imap", listen.imaps, True),
+        ("imap", listen.imap, False),
+        ("pop3", listen.pop3s, True),
+        ("pop3", listen.pop3, False),
+        ("smtp", listen.submissions, True),
+        ("smtp", listen.submission, False),
+    )
+    return tuple(Offered(kind, int(port), is_tls) for kind, texts, is_tls in kinds for port in _ports(texts)[:1])
+
+
+def _ports(texts: Sequence[str]) -> list[str]:
+    return [text.rpartition(":")[2] for text in texts if not text.startswith("/")]
+
+
 def _caps(config: Config) -> Caps:
     limits = config.limits
     rate = limits.connects_per_minute
@@ -440,4 +521,12 @@ def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings
         recipient_limit=smtp.recipient_limit,
         separator=smtp.subaddress_separator,
         postmaster=Address(local, domain) if at else None,
+    )
+
+
+def _submission_settings(config: Config, hostname: str) -> SmtpSettings:
+    reception = _smtp_settings(config, hostname, is_lmtp=False)
+    limit = config.submission.recipient_limit
+    return dataclasses.replace(
+        reception, recipient_limit=limit, authenticated_recipient_limit=limit, extensions=SUBMISSION, require_auth=True
     )

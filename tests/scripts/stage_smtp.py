@@ -1,10 +1,14 @@
 """The stage of SMTP and LMTP dialogues: a store with accounts, a session on a loopback link, and what must be kept.
 
 @ lmtp                       an LMTP session          @ tls          TLS is on from the start
+@ submission                 a submission session; `@ free`: of any author; `@ stays`: nothing leaves; `@ shown`: the client is
 @ login                      AUTH is offered          @ set N V      a setting of `SmtpSettings`
 @ account LOGIN [QUOTA]      ann and bob are there    @ address A L  another address (`*@domain`: catch-all)
 @ whole                      not cut: the case is about octets that come together
 @ keeps LOGIN N              afterwards, so many messages (0 for all accounts that are not named)
+@ sent LOGIN                 the account wants a copy of what it submits       @ hourly LIMIT N   of `Allowance`
+@ copies LOGIN N             afterwards, so many in its mailbox for sent mail, all read
+@ queue N                    afterwards, so many recipients wait in the queue
 @ holds LOGIN TEXT           afterwards, the last message ends in this (escapes as in `C:`, `_` for a space)
 @ refuses ERROR              the store refuses every write     @ peer ADDRESS   where the client is
 """
@@ -15,15 +19,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from postwren.delivery.envelope import Envelope
+from postwren.delivery.inbound import Outcome, deliver_all
 from postwren.mailstore import invariant
 from postwren.mailstore.errors import OverQuota, StoreClosed, StoreFailed, StoreFull
 from postwren.mailstore.model import Credentials
-from postwren.mailstore.port import NewBody, Store, Unit, WriteDone
+from postwren.mailstore.port import NewBody, Store, Transaction, Unit, WriteDone
+from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
 from postwren.mailstore.service.accounts import add_address, create_account
+from postwren.mailstore.service.queue import enqueue
+from postwren.mailstore.service.sent import set_wish
 from postwren.server.login import Authenticator, LoginPolicy, make_credentials
+from postwren.server.smtp.allowance import Allowance
+from postwren.server.smtp.allowance import Limits as AllowanceLimits
+from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
-from postwren.server.smtp.settings import SmtpSettings
-from postwren.terms import Address
+from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
+from postwren.server.smtp.submission import Desk, SubmissionSession
+from postwren.terms import AccountId, Address, Uid
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 from postwren.testing.pattern import unescape
 from postwren.testing.play import play
@@ -78,6 +91,10 @@ async def make_accounts(store: Store, case: Case) -> None:
             account = store.reader.account_by_login(words[2])
             assert account is not None
             await store.perform(add_address(account.account_id, Address("" if local == "*" else local, domain)))
+        if words[0] == "sent":
+            account = store.reader.account_by_login(words[1])
+            assert account is not None
+            await store.perform(set_wish(account.account_id, account.login, True))
 
 
 def make_settings(case: Case) -> SmtpSettings:
@@ -87,6 +104,47 @@ def make_settings(case: Case) -> SmtpSettings:
             changed: dict[str, Any] = {words[1]: int(words[2])}
             settings = replace(settings, **changed)
     return settings
+
+
+def accept(envelope: Envelope, body: NewBody, now: int) -> Unit[list[Outcome]]:
+    unit = deliver_all(envelope, body, now)
+
+    def run(tx: Transaction) -> list[Outcome]:
+        if envelope.elsewhere:
+            message = QueuedMessage(
+                Uid(0), str(envelope.reverse_path or ""), envelope.submitter or AccountId(0), now, envelope.envid, envelope.ret,
+                envelope.body, envelope.is_utf8, envelope.requires_tls, envelope.token,
+            )  # fmt: skip
+            rows = [
+                QueuedRecipient(
+                    Uid(0), n, str(r.address), r.address.domain, r.notify, r.orcpt, DeliveryState.WAITING, 0, 0, 9, False, ""
+                )
+                for n, r in enumerate(envelope.elsewhere, 1)
+            ]
+            enqueue(tx, message, rows, body, now)
+        return unit(tx)
+
+    return run
+
+
+def make_submission(case: Case, store: Store, login: Authenticator | None) -> SmtpSession:
+    assert login is not None, "a submission needs @ login"
+    settings = replace(make_settings(case), require_auth=True, extensions=SUBMISSION)
+    limits = {words[1]: int(words[2]) for words in case.stage if words[0] == "hourly"}
+    desk = Desk(
+        settings,
+        store,
+        Directory(store, settings.separator, lambda: NOW, 0),
+        login,
+        Allowance(AllowanceLimits(**limits), lambda: NOW),
+        accept,
+        lambda: NOW,
+        bytes,
+        is_relaying=["stays"] not in case.stage,
+        is_free=["free"] in case.stage,
+        shows_client=["shown"] in case.stage,
+    )
+    return SubmissionSession(desk)
 
 
 async def no_sleep(_seconds: float) -> None:
@@ -104,7 +162,8 @@ async def run(case: Case, cut: Cut, store: Store) -> None:
     refused = [_ERRORS[words[1]] for words in case.stage if words[0] == "refuses"]
     front: Any = RefusingStore(store, refused[0]) if refused else store
     peer = next((Peer(words[1], 4000) for words in case.stage if words[0] == "peer"), Peer("192.0.2.1", 4000))
-    session = SmtpSession(make_settings(case), front, login, lambda: NOW)
+    session = make_submission(case, front, login) if ["submission"] in case.stage else None
+    session = session or SmtpSession(make_settings(case), front, login, lambda: NOW)
     link = LoopbackLink(session, peer, PLAYED_TLS if ["tls"] in case.stage else None)
     await play(case, link, cut)
     if not link.is_closed:
@@ -130,7 +189,12 @@ def kept(store: Store, login: str) -> list[bytes]:
 
 def check_kept(case: Case, store: Store) -> None:
     expected = {words[1]: int(words[2]) for words in case.stage if words[0] == "keeps"}
+    copies = {words[1]: int(words[2]) for words in case.stage if words[0] == "copies"}
+    assert store.reader.queue_size()[1] == sum(int(words[1]) for words in case.stage if words[0] == "queue"), case.name
     for account in store.reader.accounts():
+        sent = store.reader.mailbox_by_name(account.account_id, "Sent")
+        assert (sent.messages if sent is not None else 0) == copies.get(account.login, 0), (case.name, account.login)
+        assert sent is None or sent.unseen == 0
         assert len(kept(store, account.login)) == expected.get(account.login, 0), (case.name, account.login)
     for words in case.stage:
         if words[0] == "holds":

@@ -12,12 +12,18 @@ from tests.conftest import STORES
 from tests.scripts.stage_smtp import OpenStore, Records, run
 
 HERE = Path(__file__).parent
-CASES = [case for path in sorted([*HERE.glob("smtp/*.script"), *HERE.glob("lmtp/*.script")]) for case in read_cases(path)]
+CASES = [
+    case
+    for path in sorted([*HERE.glob("smtp/*.script"), *HERE.glob("lmtp/*.script"), *HERE.glob("submission/*.script")])
+    for case in read_cases(path)
+]
 CUTS: dict[str, Cut] = {"whole": cut_whole, "bytes": cut_bytes, "randomly": cut_randomly(7)}
 
 
 DIALOGUES = [(case, cut) for case in CASES for cut in (["whole"] if ["whole"] in case.stage else CUTS)]
-ON_DISK = [case for case in CASES if case.file in ("data.script", "chunk.script", "store.script", "lmtp.script")]
+ON_DISK = [
+    case for case in CASES if case.file in ("data.script", "chunk.script", "store.script", "lmtp.script", "keeping.script")
+]
 
 
 @pytest.mark.parametrize(("case", "cut"), DIALOGUES, ids=lambda part: part if isinstance(part, str) else name(part))

@@ -8,7 +8,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Config", "Imap", "Judge", "Limits", "Listen", "Log", "Login", "Pop3", "Smtp", "Storage", "Submission", "Tls"]
+__all__ = [
+    "Config",
+    "Imap",
+    "Judge",
+    "Limits",
+    "Listen",
+    "Log",
+    "Login",
+    "MtaSts",
+    "Pop3",
+    "Smtp",
+    "Storage",
+    "Submission",
+    "Tls",
+]
 
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -33,6 +47,10 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imaps: Annotated[tuple[str, ...], Meta(description="IMAP with TLS from the first octet")] = ("0.0.0.0:993", "[::]:993")
     pop3: Annotated[tuple[str, ...], Meta(description="POP3, in the clear until STLS")] = ("0.0.0.0:110", "[::]:110")
     pop3s: Annotated[tuple[str, ...], Meta(description="POP3 with TLS from the first octet")] = ("0.0.0.0:995", "[::]:995")
+    http: Annotated[
+        tuple[str, ...], Meta(description='public documents: ACME\'s challenges, autoconfig ("0.0.0.0:80"); off unless listed')
+    ] = ()
+    https: Annotated[tuple[str, ...], Meta(description='and the MTA-STS policy ("0.0.0.0:443"); off unless listed')] = ()
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +73,16 @@ class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "::1/128",
     )
     timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 5321 asks for 300)")] = 300.0
+
+
+class MtaSts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What others are told about TLS at our hosts (RFC 8461), at https://mta-sts.DOMAIN for each of our domains."""
+
+    mode: Annotated[
+        Literal["off", "testing", "enforce"], Meta(description="enforce: who believes it sends by verified TLS or not at all")
+    ] = "off"
+    mx: Annotated[tuple[str, ...], Meta(description='our MX hosts ("*.example.org": all below); only hostname if none')] = ()
+    max_age: Annotated[Count, Meta(le=31_557_600, description="it is believed for so long")] = 1_209_600
 
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,6 +166,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smtp: Smtp = Smtp()
     judge: Judge = Judge()
     submission: Submission = Submission()
+    mta_sts: MtaSts = MtaSts()
     pop3: Pop3 = Pop3()
     imap: Imap = Imap()
     login: Login = Login()

@@ -21,9 +21,10 @@ from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import deliver_all, deliver_as_junk
 from postwren.delivery.intake import Keep
 from postwren.delivery.trace import Origin, received, return_path
+from postwren.mailauth.arc import verify as verify_arc
 from postwren.mailauth.authres import MethodResult, format_results, strip_forged
 from postwren.mailauth.dkim import DkimResult, Verifier
-from postwren.mailauth.dmarc import DmarcResult, Identifiers, Policy, author_domains, evaluate
+from postwren.mailauth.dmarc import Disposition, DmarcResult, Identifiers, author_domains, evaluate
 from postwren.mailauth.spf import SpfResult, check
 from postwren.mailauth.verdict import Verdict
 from postwren.protocols.smtp.path import format_path
@@ -169,6 +170,13 @@ def _dkim_line(result: DkimResult) -> MethodResult:
     return MethodResult("dkim", result.verdict, tuple(pair for pair in named if pair[1]), result.reason)
 
 
+async def arc(case: Case) -> None:
+    """RFC 8617 section 5.2: noted, for those who read; whose seals to trust is nobody's default."""
+    result = await verify_arc(case.verifier, case.judge.ask())
+    if result.verdict is not Verdict.NONE:
+        case.found["ARC"] = [MethodResult("arc", result.verdict, (), result.reason)]
+
+
 async def dmarc(case: Case) -> Ruling | None:
     """RFC 7489 section 6.6. Of several authors each is judged, and the hardest wish counts."""
     assert case.spf is not None
@@ -188,12 +196,12 @@ def _dmarc_line(result: DmarcResult) -> MethodResult:
 
 
 def _wish(result: DmarcResult) -> Ruling | None:
-    if result.disposition is Policy.NONE:
+    if result.disposition is Disposition.NONE:
         return None
     why = f"DMARC of {result.domain}"
     if result.verdict is Verdict.TEMPERROR:
-        return Ruling(Decision.DEFER, why, COME_AGAIN) if result.disposition is Policy.REJECT else None
-    if result.disposition is Policy.QUARANTINE:
+        return Ruling(Decision.DEFER, why, COME_AGAIN) if result.disposition is Disposition.REJECT else None
+    if result.disposition is Disposition.QUARANTINE:
         return Ruling(Decision.JUNK, why)
     text = f"The policy of {result.domain} (DMARC) rejects this message: neither SPF nor DKIM speaks for it"
     return Ruling(Decision.REJECT, why, Reply(550, "5.7.1", text))  # section 10.3
@@ -212,7 +220,7 @@ def _at_most(case: Case, ruling: Ruling) -> Ruling:
 
 STAGES: Final[tuple[Stage, ...]] = (
     (("author", author),),
-    (("SPF", spf), ("DKIM", dkim)),
+    (("SPF", spf), ("DKIM", dkim), ("ARC", arc)),
     (("DMARC", dmarc),),
 )
 

@@ -41,8 +41,8 @@ def return_path(reverse_path: Address | None) -> bytes:
 
 def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:
     """Time-stamp-line. `for` only where it tells nobody of another recipient (RFC 5321 7.2)."""
-    recipients = envelope.recipients
-    addressee = f"\r\n\tfor {format_path(recipients[0].address).decode()}" if len(recipients) == 1 else ""
+    addresses = [recipient.address for recipient in envelope.recipients] + [there.address for there in envelope.elsewhere]
+    addressee = f"\r\n\tfor {format_path(addresses[0]).decode()}" if len(addresses) == 1 else ""
     return f"{_from_by_with(origin, hostname, envelope.is_utf8)}{addressee}; {date_time(int(now))}\r\n".encode()
 
 

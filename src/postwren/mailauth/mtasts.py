@@ -8,6 +8,7 @@ Both come from strangers: they are read in one pass, and everything that they ma
 """
 
 import enum
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def parse_record(texts: Sequence[bytes]) -> str | None:
         if field[1] == b"id" and found is None:
             found = field[2].decode()
     return found if first.rstrip(b" \t") == _VERSION else None
+
+
+def id_of(policy: Policy) -> str:
+    """An id that is another one whenever the policy is."""
+    return hashlib.sha256(format_policy(policy)).hexdigest()[:20]
 
 
 def format_record(policy_id: str) -> bytes:

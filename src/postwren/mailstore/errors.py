@@ -182,6 +182,14 @@ class ValueTooBig(MailstoreError):
         self.limit = limit
 
 
+class AlreadySubmitted(MailstoreError):
+    """The account submitted something under this token before, and it was kept."""
+
+    def __init__(self, token: bytes) -> None:
+        super().__init__(token)
+        self.token = token
+
+
 class TooMany(MailstoreError):
     """There are as many of these as there may be (A-49)."""
 

@@ -1,4 +1,4 @@
-"""Dates of header fields (RFC 5322 section 3.3; obsolete zones and years of section 4.3) as seconds since 1970.
+"""Dates of header fields (RFC 5322 section 3.3; obsolete zones and years of section 4.3) as seconds since 1970, read and written.
 
 What people send besides is read too: asctime's order, ISO 8601, dots between the parts of a time, a missing time or zone
 (RFC 5256 section 2.2: taken as 00:00:00 and UTC). Arithmetic only: no year is out of range.
@@ -7,7 +7,7 @@ What people send besides is read too: asctime's order, ISO 8601, dots between th
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["SentDate", "parse_date"]
+__all__ = ["SentDate", "format_date", "parse_date"]
 
 
 class SentDate(NamedTuple):
@@ -106,3 +106,21 @@ def _days(year: int, month: int, day: int) -> int:
     year -= month <= 2
     day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
     return year * 365 + year // 4 - year // 100 + year // 400 + day_of_year - 719_468
+
+
+_DAY_NAMES: Final = ("Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed")  # day 0 was a Thursday
+_MONTH_NAMES: Final = ("Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb")
+
+
+def format_date(epoch: int) -> str:
+    """date-time of RFC 5322 section 3.3, in UTC; years 1900 to 9999."""
+    days, seconds = divmod(epoch, 86_400)
+    # The reverse of `_days`: eras of 400 years, years counted from March.
+    era, day_of_era = divmod(days + 719_468, 146_097)
+    year_of_era = (day_of_era - day_of_era // 1_460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
+    day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * day_of_year + 2) // 153
+    day = day_of_year - (153 * month + 2) // 5 + 1
+    year = era * 400 + year_of_era + (month >= 10)
+    clock = f"{seconds // 3_600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{_DAY_NAMES[days % 7]}, {day} {_MONTH_NAMES[month]} {year:04} {clock} +0000"

@@ -12,7 +12,7 @@ from postwren.message.charset import decode_text
 from postwren.message.decode import decode_base64
 from postwren.message.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["decode_words", "encode_words"]
+__all__ = ["decode_words", "encode_words", "words_of"]
 
 _OPEN: Final = re.compile(rb"=\?([^?*\s]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?")
 _ASCII_TEXT: Final = re.compile(r"[\t -~]*")
@@ -65,6 +65,11 @@ def encode_words(text: str) -> bytes:
     between them where the field may be folded. Control characters become spaces: a value never holds a line end."""
     if _ASCII_TEXT.fullmatch(text) and "=?" not in text:
         return text.encode("ascii")
+    return words_of(text)
+
+
+def words_of(text: str) -> bytes:
+    """Encoded words for `text`, whatever it is."""
     words: list[bytes] = []
     octets = b""
     for character in "".join(c if c.isprintable() or c > "\x9f" else " " for c in text):

@@ -279,10 +279,8 @@ class ClientTls:
 
     def __init__(self, host: str, alpn: bytes | None = None, trusted: Path | None = None) -> None:
         self._host = host
-        self._context = ssl.create_default_context(cafile=None if trusted is None else str(trusted))
-        _harden(self._context)
-        if alpn is not None:
-            self._context.set_alpn_protocols([alpn.decode()])
+        path = str(trusted) if trusted is not None else ssl.get_default_verify_paths().cafile or ""
+        self._context = _verifying_context(path, trusted is None, _modified(path), alpn)
 
     def channel(self) -> TlsChannel:
         """A channel with the ClientHello ready to send."""
@@ -290,6 +288,22 @@ class ClientTls:
 
     def _wrap(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         return self._context.wrap_bio(incoming, outgoing, server_hostname=self._host)
+
+
+@lru_cache(maxsize=8)  # to read the system's authorities takes longer than everything else that a connection needs
+def _verifying_context(path: str, is_system: bool, _modified: int, alpn: bytes | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=None if is_system else path)
+    _harden(context)
+    if alpn is not None:
+        context.set_alpn_protocols([alpn.decode()])
+    return context
+
+
+def _modified(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class OpportunisticTls:

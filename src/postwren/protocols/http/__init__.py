@@ -1,1 +1,1 @@
-"""HTTP/1 as a client needs it to fetch a small document: one request, one answer, one connection (RFC 9110, 9112)."""
+"""HTTP/1 for small documents: a client of one request and one answer, and a strict server of GET and HEAD (RFC 9110, 9112)."""

@@ -26,6 +26,7 @@ __all__ = [
     "RcptParams",
     "Ret",
     "decode_xtext",
+    "encode_unitext",
     "encode_xtext",
     "format_mail_params",
     "format_rcpt_params",
@@ -307,11 +308,11 @@ def format_rcpt_params(params: RcptParams) -> str:
         words = " NOTIFY=" + ",".join(notify.value for notify in Notify if notify in params.notify)
     if params.orcpt is not None:
         kind, address = params.orcpt.address_type, params.orcpt.address
-        text = _format_unitext(address) if kind == "utf-8" else encode_xtext(address)
+        text = encode_unitext(address) if kind == "utf-8" else encode_xtext(address)
         words += f" ORCPT={kind};{text}"
     return words
 
 
-def _format_unitext(text: str) -> str:
+def encode_unitext(text: str) -> str:
     """utf-8-addr-xtext of RFC 6533 section 3: pure ASCII, so that it may travel without SMTPUTF8."""
     return "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):02X}}}" for c in text)

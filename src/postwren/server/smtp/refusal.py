@@ -5,6 +5,7 @@ from typing import Final
 
 from postwren.delivery.inbound import Objection
 from postwren.mailstore.errors import (
+    AlreadySubmitted,
     MailstoreError,
     NoSuchAccount,
     NoSuchMailbox,
@@ -19,13 +20,16 @@ from postwren.server.login.outcome import RefusalReason
 
 __all__ = [
     "ACCEPTED",
+    "ALREADY_SUBMITTED",
     "AUTH_REQUIRED",
     "BUG",
     "FAULTS",
     "LOGINS",
     "MAILBOX_FULL",
     "NO_RELAY",
+    "NO_SUCH_DOMAIN",
     "NO_TLS",
+    "NO_WAY_OUT",
     "OBJECTIONS",
     "SERVER_ENDS",
     "TIMED_OUT",
@@ -34,8 +38,11 @@ __all__ = [
 ]
 
 ACCEPTED: Final = Reply(250, "2.0.0", "Message kept")
+ALREADY_SUBMITTED: Final = Reply(250, "2.0.0", "Message was already accepted")
 UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")  # RFC 3463 3.2
 NO_RELAY: Final = Reply(550, "5.7.1", "No mail for this domain here, and this server does not relay")
+NO_WAY_OUT: Final = Reply(550, "5.7.1", "This server sends no mail to other hosts")
+NO_SUCH_DOMAIN: Final = Reply(550, "5.1.2", "No mail can be sent to this domain: it is no name of the Internet's")  # RFC 3463 3.2
 MAILBOX_FULL: Final = Reply(452, "4.2.2", "The mailbox is full")
 AUTH_REQUIRED: Final = Reply(530, "5.7.0", "Authentication required")  # RFC 4954 6
 NO_TLS: Final = Reply(454, "4.7.0", "TLS is not available")  # RFC 3207 4
@@ -50,6 +57,7 @@ _STORE: Final[dict[type[MailstoreError], Reply]] = {
     StoreClosed: SERVER_ENDS,
     NoSuchAccount: UNKNOWN_RECIPIENT,  # removed between RCPT and the end of the data
     NoSuchMailbox: UNKNOWN_RECIPIENT,
+    AlreadySubmitted: ALREADY_SUBMITTED,
 }
 OBJECTIONS: Final[dict[Objection, Reply]] = {
     Objection.HEADER_TOO_BIG: Reply(552, "5.3.4", "The header is too big"),

@@ -68,7 +68,7 @@ from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import AccountId, Address
 from postwren.transport.session import SUSPENDED, Handled, LinkControl, TlsInfo
 
-__all__ = ["SmtpSession"]
+__all__ = ["HANDLERS", "SmtpSession"]
 
 log = logging.getLogger("postwren.smtp")
 
@@ -79,6 +79,7 @@ class SmtpSession:
     octets have come (None: it is kept as it is, for all or, by LMTP, for each)."""
 
     __slots__ = (
+        "_account_id",
         "_authenticator",
         "_directory",
         "_envelope",
@@ -129,6 +130,7 @@ class SmtpSession:
         self._protocol = ""
         self._origin: Origin | None = None
         self._login = ""
+        self._account_id: AccountId | None = None  # who logged in
         self._exchange: LoginExchange | None = None
         self._envelope: Envelope | None = None
         self._reception: Reception | None = None
@@ -327,6 +329,7 @@ class SmtpSession:
                 self._refuse(LOGINS[RefusalReason.BUSY])
             case Accepted():
                 self._login = step.login
+                self._account_id = step.account_id
                 self._log("login", login=step.login)
                 self._origin = None
                 self.core.send(say.AUTHENTICATED)
@@ -421,7 +424,7 @@ class SmtpSession:
             "accepted" if worst.is_positive else "refused",
             code=worst.code,
             size=reception.size if reception is not None else 0,
-            recipients=len(envelope.recipients) if envelope is not None else 0,
+            recipients=len(envelope.recipients) + len(envelope.elsewhere) if envelope is not None else 0,
             sender=(envelope.reverse_path or "") if envelope is not None else "",
         )
         self._clear()

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from postwren.protocols.smtp.params import Extension
 from postwren.terms import Address
 
-__all__ = ["OFFERED", "SmtpSettings"]
+__all__ = ["OFFERED", "SUBMISSION", "SmtpSettings"]
 
 OFFERED = frozenset(Extension) - {Extension.DSN, Extension.ONCE}
 """A capability offered is a capability kept: DSN promises reports, which need a way out for mail (RFC 3461 5); a token is for
 submissions."""
+SUBMISSION = frozenset(Extension)
+"""What a submission listener offers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,189 @@
+"""Submission: mail that the accounts here send (RFC 6409, RFC 8314 section 3.3), on listeners of its own.
+
+A session here is one of reception with three answers of its own: MAIL is of somebody who logged in and names an address of
+theirs, RCPT may name anybody, and the header says who wrote it. What is not said here is as in `session`. Port 25 never relays,
+whoever logs in there. Which addresses are whose, and how much an account may send, is asked for each message anew.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from postwren.delivery.envelope import Elsewhere, Envelope
+from postwren.delivery.intake import Deliver, Keep
+from postwren.delivery.originate import NOT_YOURS, Originator, originate
+from postwren.delivery.submit import Submit
+from postwren.delivery.trace import Origin, received, return_path
+from postwren.mailauth.authres import strip_forged
+from postwren.mailstore.port import Store
+from postwren.mailstore.service.sent import wants_copy
+from postwren.protocols.smtp import reply as say
+from postwren.protocols.smtp.command import Mail, Rcpt
+from postwren.protocols.smtp.params import Body, Notify, RcptParams
+from postwren.protocols.smtp.reply import Reply
+from postwren.server.login import Authenticator
+from postwren.server.smtp.allowance import Allowance
+from postwren.server.smtp.directory import Directory
+from postwren.server.smtp.refusal import ALREADY_SUBMITTED, AUTH_REQUIRED, NO_SUCH_DOMAIN, NO_WAY_OUT
+from postwren.server.smtp.session import HANDLERS, SmtpSession
+from postwren.server.smtp.settings import SmtpSettings
+from postwren.terms import AccountId, Address
+from postwren.transport.session import Handled
+
+__all__ = ["Desk", "SubmissionSession"]
+
+_HIDDEN: Final = "localhost"  # in Received, for the client's name
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all submission sessions of a server share. `accept` keeps a message for all its recipients, here and elsewhere;
+    `is_relaying`: mail for elsewhere has a way out. `is_free`: senders and authors may be any address."""
+
+    settings: SmtpSettings
+    store: Store
+    directory: Directory
+    authenticator: Authenticator
+    allowance: Allowance
+    accept: Deliver
+    now: Callable[[], float]
+    random: Callable[[int], bytes]
+    is_relaying: bool = True
+    is_free: bool = False
+    shows_client: bool = False
+
+    def owns(self, account_id: AccountId, address: Address) -> bool:
+        """Whether mail to this address reaches the account: then it may write under it."""
+        return self.directory.account_of(address) == account_id
+
+
+class SubmissionSession(SmtpSession):
+    """A `transport.session.Session`."""
+
+    __slots__ = ("_desk",)
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        super().__init__(desk.settings, desk.store, desk.authenticator, desk.now, desk.directory, self._submission)
+
+    def handle(self, event: Any) -> Handled:
+        return _HANDLERS[type(event)](self, event)
+
+    def _mail_from(self, command: Mail) -> None:
+        sender, account_id, desk = command.reverse_path, self._account_id, self._desk
+        if account_id is None:
+            self._refuse(AUTH_REQUIRED)
+            return
+        # `<>` is anybody's: notifications must have it (RFC 8098 section 3)
+        if sender is not None and not desk.is_free and not desk.owns(account_id, sender):
+            which = f" ({sender} is not)" if str(sender).isascii() else ""
+            self._refuse(Reply(550, "5.7.1", f"The sender {NOT_YOURS}{which}"), sender=str(sender))
+            return
+        too_much = desk.allowance.objection(account_id, 1)
+        if too_much is not None:
+            self._refuse(too_much, login=self._login)
+            return
+        self._mail(command)
+        assert self._envelope is not None
+        _fill(self._envelope, command, account_id)
+
+    def _rcpt_to(self, command: Rcpt) -> None:
+        envelope, account_id, address = self._envelope, self._account_id, command.forward_path
+        assert envelope is not None
+        assert account_id is not None
+        too_much = self._desk.allowance.objection(account_id, len(envelope.recipients) + len(envelope.elsewhere) + 1)
+        if too_much is not None:
+            self._refuse(too_much, login=self._login)
+        elif not address.domain or self._store.reader.domain_exists(address.domain) or self._resolve(address) is not None:
+            self._rcpt(command)
+        elif not _has_domain(address):
+            self._refuse(NO_SUCH_DOMAIN, recipient=str(address))
+        elif not self._desk.is_relaying:
+            self._refuse(NO_WAY_OUT, recipient=str(address))
+        else:
+            envelope.elsewhere.append(Elsewhere(address, _notify(command.params), _orcpt(command.params)))
+            self._has_recipient = True
+            self.core.send(say.RECIPIENT_OK)
+
+    def _submission(self, envelope: Envelope, origin: Origin) -> "Submission":
+        assert self._account_id is not None
+        return Submission(self._desk, envelope, origin, self._account_id, self._login)
+
+
+class Submission:
+    """A `delivery.intake.Treatment`: of one message."""
+
+    __slots__ = ("_account_id", "_desk", "_envelope", "_login", "_origin")
+
+    def __init__(self, desk: Desk, envelope: Envelope, origin: Origin, account_id: AccountId, login: str) -> None:
+        self._desk = desk
+        self._envelope = envelope
+        self._origin = origin
+        self._account_id = account_id
+        self._login = login
+
+    def header(self, block: bytes) -> Keep | Reply:
+        """How it is kept, or why not."""
+        desk, envelope, account_id, reader = self._desk, self._envelope, self._account_id, self._desk.store.reader
+        if envelope.token and reader.submission_by_token(account_id, envelope.token):
+            return ALREADY_SUBMITTED  # the unit of work looks again
+        now = desk.now()
+        message_id = b"<" + desk.random(16).hex().encode() + b"@" + desk.settings.hostname.encode() + b">"
+        originator = Originator(lambda address: desk.owns(account_id, address), desk.is_free)
+        original = originate(block, originator, now, message_id)
+        if isinstance(original, Reply):
+            return original
+        too_much = desk.allowance.spend(account_id, len(envelope.recipients) + len(envelope.elsewhere))
+        if too_much is not None:
+            return too_much
+        submit = Submit(desk.accept, account_id, wants_copy(reader, account_id, self._login))
+        return Keep(self._top(now), submit, strip_forged(original.header, desk.settings.hostname))  # A-37
+
+    def _top(self, now: float) -> bytes:
+        """RFC 5321 section 4.4: Return-Path is of final delivery only. One body serves all recipients, so it is there where one
+        of them lives here, and what leaves begins behind it (`exchange`)."""
+        envelope, origin, desk = self._envelope, self._origin, self._desk
+        if not desk.shows_client:  # where somebody writes from is nobody's business (RFC 5321 section 7.6)
+            origin = Origin(_HIDDEN, "", origin.protocol, origin.is_tls, origin.is_authenticated)
+        top = received(origin, desk.settings.hostname, envelope, now)
+        return return_path(envelope.reverse_path) + top if envelope.recipients else top
+
+    def feed(self, data: bytes) -> None:
+        """Never."""
+
+    async def end(self) -> Keep | Reply:
+        raise AssertionError("it is known when the header ends")
+
+    def drop(self) -> None:
+        """Nothing is held."""
+
+
+def _fill(envelope: Envelope, command: Mail, account_id: AccountId) -> None:
+    params = command.params
+    envelope.submitter = account_id
+    envelope.envid = params.envid or ""
+    envelope.ret = params.ret.value if params.ret is not None else ""
+    envelope.body = params.body.value if params.body is not None else Body.SEVEN_BIT.value
+    envelope.requires_tls = params.requiretls
+    envelope.token = (params.token or "").encode()
+
+
+def _notify(params: RcptParams) -> str:
+    return ",".join(notify.value for notify in Notify if notify in params.notify)
+
+
+def _orcpt(params: RcptParams) -> str:
+    return f"{params.orcpt.address_type};{params.orcpt.address}" if params.orcpt is not None else ""
+
+
+def _has_domain(address: Address) -> bool:
+    """Whether anybody could be asked for its hosts: two labels at least, or an address literal. The DNS is asked later."""
+    domain = address.domain
+    return domain.startswith("[") or ("." in domain and not domain.rpartition(".")[2].isdigit())
+
+
+_HANDLERS: Final[Mapping[type, Callable[[SubmissionSession, Any], Handled]]] = {
+    **HANDLERS,
+    Mail: SubmissionSession._mail_from,
+    Rcpt: SubmissionSession._rcpt_to,
+}
