@@ -79,6 +79,9 @@ DSN = "tests/unit/delivery/test_dsn.py"
 IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
 DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py"
 
+AUTHRES, DMARC = "tests/unit/mailauth/test_authres.py", "tests/unit/mailauth/test_dmarc.py"
+JUDGING = "tests/unit/smtp/test_judging.py"
+
 TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connections": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "config.schema.Limits.connections_per_address": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
@@ -229,6 +232,16 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "storage.embedded.settings.Settings.retired_seconds": (
         SPACE, "test_mostly_empty_segments_are_compacted_and_their_files_go_later"),
     "storage.embedded.settings.Settings.orphan_seconds": (SPACE, "test_files_that_no_row_names_are_swept_after_a_week"),
+    "delivery.judging.JudgePolicy.patience": (JUDGING, "test_what_nobody_can_tell_costs_no_mail_and_lets_no_forgery_in"),
+    "mailauth.authres.Limits.value": (AUTHRES, "test_a_value_has_a_length"),
+    "mailauth.authres.Limits.results": (AUTHRES, "test_so_many_results_and_properties_are_read"),
+    "mailauth.authres.Limits.properties": (AUTHRES, "test_so_many_results_and_properties_are_read"),
+    "mailauth.authres.Limits.field": (AUTHRES, "test_so_much_of_a_field_is_read"),
+    "mailauth.dmarc.Limits.record": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.tags": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.report_uris": (DMARC, "test_a_record_has_limits"),
+    "mailauth.dmarc.Limits.authors": (DMARC, "test_so_many_authors_are_judged"),
+    "mailauth.dmarc.Limits.labels": (DMARC, "test_a_name_costs_so_many_questions"),
     "transport.deadline.Patience.handshake": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
     "transport.deadline.Patience.login": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
     "transport.deadline.Patience.command": (HERE, "test_a08_a30_patience_ends_behind_its_limit"),
@@ -256,6 +269,7 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "mailstore.digester.Limits": {
         "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
         "quiet_seconds", "slice_messages", "slice_seconds"},
+    "delivery.judging.JudgePolicy": {"dmarc"},
     "mailauth.mtasts.Policy": {"mode", "mx", "max_age"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},
     "server.login.policy.LoginPolicy": {"allow_cleartext", "exempt", "anonymous_login", "verify_token", "login_of_certificate"},

@@ -13,6 +13,7 @@ import fcntl
 import ipaddress
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -26,6 +27,7 @@ import msgspec
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.delivery.inbound import deliver_all
+from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
@@ -62,9 +64,11 @@ from postwren.transport.deadline import Patience, Watch
 from postwren.transport.limit import Admission, Caps
 from postwren.transport.link import LinkConfig, LinkStats
 from postwren.transport.listener import Listener, Place
+from postwren.transport.resolver import SystemResolver
 from postwren.transport.session import Session
 from postwren.transport.tls import ServerTls
 from postwren.transport.vigil import Vigil
+from postwren.wire.resolver import Resolver, ResolverFailed
 
 __all__ = ["Report", "Server", "check_store", "dev_listen", "run_server"]
 
@@ -151,12 +155,13 @@ class Service:
 class Server:
     """Everything that runs between `start` and `close`."""
 
-    def __init__(self, data: Path, config: Config, *, is_dev: bool = False) -> None:
+    def __init__(self, data: Path, config: Config, *, is_dev: bool = False, resolver: Resolver | None = None) -> None:
         self.stats = LinkStats()
         self.failure = asyncio.Event()  # the disk failed: the process must end
         self._data = data
         self._config = config
         self._is_dev = is_dev
+        self._resolver = resolver
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
@@ -254,11 +259,14 @@ class Server:
 
         imap = self._imap_service()
 
+        judge = self._judge(hostname)
+        treat = judge.open if judge is not None else None
+
         def imap_session() -> ImapSession:
             return ImapSession(imap, TABLE)
 
         def smtp_session() -> SmtpSession:
-            return SmtpSession(smtp, store, self._authenticator, time.time, directory)
+            return SmtpSession(smtp, store, self._authenticator, time.time, directory, treat)
 
         def lmtp_session() -> SmtpSession:
             return SmtpSession(lmtp, store, None, time.time, directory)
@@ -288,6 +296,18 @@ class Server:
             Service("http", _places(listen.http), http_session, PATIENCE, BUSY, http_tls),
             Service("https", _places(listen.https), http_session, PATIENCE, BUSY, http_tls, True),
         ]
+
+    def _judge(self, hostname: str) -> Judge | None:
+        """For mail from elsewhere; None where no resolver can be asked."""
+        smtp, judge = self._config.smtp, self._config.judge
+        trusted = _networks("smtp.trusted_networks", smtp.trusted_networks)
+        try:
+            resolver = self._resolver or SystemResolver()
+        except ResolverFailed as error:
+            log.warning("mail from elsewhere is not judged", extra={"fields": {"why": str(error)}})
+            return None
+        policy = JudgePolicy(judge.dmarc, judge.patience)
+        return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted)
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
@@ -344,10 +364,7 @@ class Server:
 
     def _login_policy(self) -> LoginPolicy:
         login = self._config.login
-        try:
-            exempt = tuple(ipaddress.ip_network(text) for text in login.trusted_networks)
-        except ValueError as error:
-            raise ConfigError(f"login.trusted_networks: {error}") from None
+        exempt = _networks("login.trusted_networks", login.trusted_networks)
         return LoginPolicy(
             allow_cleartext=login.allow_cleartext or self._is_dev, failure_delay=login.failure_delay, exempt=exempt
         )
@@ -437,6 +454,13 @@ def _tell_recovery(found: Recovery) -> None:
     if found.checked or found.removed or found.swept:
         fields = {"checked": found.checked, "never_acknowledged": str(found.removed), "unfinished": found.swept}
         log.info("recovered", extra={"fields": fields})
+
+
+def _networks(option: str, texts: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text) for text in texts)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
 
 
 def _places(texts: Sequence[str]) -> list[Place]:

@@ -8,7 +8,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Config", "Imap", "Limits", "Listen", "Log", "Login", "MtaSts", "Pop3", "Smtp", "Storage", "Submission", "Tls"]
+__all__ = [
+    "Config",
+    "Imap",
+    "Judge",
+    "Limits",
+    "Listen",
+    "Log",
+    "Login",
+    "MtaSts",
+    "Pop3",
+    "Smtp",
+    "Storage",
+    "Submission",
+    "Tls",
+]
 
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -54,6 +68,10 @@ class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipient_limit: Annotated[Count, Meta(description="recipients of one message (RFC 5321 asks for 100)")] = 100
     subaddress_separator: Annotated[str, Meta(description='ann+lists@ reaches ann@; "" switches it off', max_length=1)] = "+"
     postmaster: Annotated[str, Meta(description="the login that gets postmaster@ where no such address exists")] = ""
+    trusted_networks: Annotated[tuple[str, ...], Meta(description="networks whose mail is not judged")] = (
+        "127.0.0.0/8",
+        "::1/128",
+    )
     timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 5321 asks for 300)")] = 300.0
 
 
@@ -79,6 +97,16 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     show_client: Annotated[bool, Meta(description="the Received line shows the client's name and address to the recipients")] = (
         False
     )
+
+
+class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What becomes of mail from elsewhere. Who logs in, and what comes by LMTP, is not judged."""
+
+    dmarc: Annotated[
+        Literal["enforce", "junk", "note"],
+        Meta(description="where DMARC fails: as the author's domain asks, into Junk at most, or only noted in the header"),
+    ] = "enforce"
+    patience: Annotated[Seconds, Meta(description="for the DNS, for SPF and DKIM together and again for DMARC", le=60)] = 20.0
 
 
 class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,6 +164,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: Listen = Listen()
     tls: Tls = Tls()
     smtp: Smtp = Smtp()
+    judge: Judge = Judge()
     submission: Submission = Submission()
     mta_sts: MtaSts = MtaSts()
     pop3: Pop3 = Pop3()

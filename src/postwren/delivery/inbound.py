@@ -1,6 +1,7 @@
-"""From the end of the data to the store: the steps a message passes, in order, and the units of work that keep it.
+"""From the end of the data to the store: the steps every message passes, in order, and the units of work that keep it.
 
-A step sees the arrival and says what is wrong with it, or None. There is one list; what is not in it does not happen.
+A step sees the arrival and says what is wrong with it, or None. There is one list; what is not in it does not happen. The list of
+what only mail from elsewhere passes is in `judging`.
 """
 
 import enum
@@ -10,13 +11,15 @@ from typing import Final
 
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.trace import HEADER_OCTETS, RECEIVED_FIELDS, HeaderWatch
-from postwren.mailstore.errors import MailstoreError, NoSuchAccount, NoSuchMailbox, OverQuota
+from postwren.mailstore.errors import MailstoreError, NoSuchAccount, NoSuchMailbox, OverQuota, TooMany
 from postwren.mailstore.port import NewBody, Transaction, Unit
 from postwren.mailstore.service.deliver import Target, deliver
-from postwren.terms import AccountId
+from postwren.mailstore.service.mailboxes import create_mailbox
+from postwren.terms import INBOX, AccountId, SpecialUse
 
-__all__ = ["STEPS", "Arrival", "Objection", "Outcome", "deliver_all", "deliver_each", "judge"]
+__all__ = ["STEPS", "Arrival", "Objection", "Outcome", "deliver_all", "deliver_as_junk", "deliver_each", "judge"]
 
+JUNK: Final = "Junk"
 Outcome = MailstoreError | None
 """What became of one recipient: None is kept."""
 
@@ -70,6 +73,33 @@ def deliver_all(envelope: Envelope, body: NewBody, now: int) -> Unit[list[Outcom
         return [None] * len(envelope.recipients)
 
     return run
+
+
+def deliver_as_junk(envelope: Envelope, body: NewBody, now: int) -> Unit[list[Outcome]]:
+    """The same, each into the account's mailbox for junk, which is made where there is none."""
+
+    def run(tx: Transaction) -> list[Outcome]:
+        targets = [Target(account_id, _junk_mailbox(tx, account_id, now)) for account_id in envelope.accounts()]
+        deliver(targets, body, now)(tx)
+        return [None] * len(envelope.recipients)
+
+    return run
+
+
+def _junk_mailbox(tx: Transaction, account_id: AccountId, now: int) -> str:
+    """Its name (RFC 6154 section 2)."""
+    mailboxes = tx.mailboxes(account_id)
+    for mailbox in mailboxes:
+        if mailbox.special_use is SpecialUse.JUNK:
+            return mailbox.name
+    if tx.account(account_id) is None:
+        raise NoSuchAccount(account_id)
+    if all(mailbox.name != JUNK for mailbox in mailboxes):
+        try:
+            create_mailbox(account_id, JUNK, now, SpecialUse.JUNK)(tx)
+        except TooMany:  # mailboxes: then it goes where all mail goes
+            return INBOX
+    return JUNK
 
 
 def deliver_each(envelope: Envelope, body: NewBody, now: int) -> Unit[list[Outcome]]:

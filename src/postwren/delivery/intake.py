@@ -11,12 +11,13 @@ So nobody who need not wait waits, and what stands in front of a message is writ
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import Outcome
 from postwren.delivery.trace import Origin
+from postwren.mailauth.authres import strip_forged
 from postwren.mailstore.port import NewBody, Unit
 from postwren.protocols.smtp.reply import Reply
 
@@ -54,18 +55,23 @@ class Treatment(Protocol):
         """The message is not kept, whoever says so; at any time, and more than once."""
 
 
-Treat: TypeAlias = Callable[[Envelope, Origin], Treatment]
+Treat: TypeAlias = Callable[[Envelope, Origin], Treatment | None]
+"""None: as mail that nobody changes is treated."""
 
 
 class Immediate:
-    """A treatment that changes nothing: `top` in front."""
+    """A treatment that knows at once: `top` in front. `stripped_of`: whose Authentication-Results the header may not hold (A-37),
+    "" where who sends it may have written them."""
 
-    __slots__ = ("_keep",)
+    __slots__ = ("_keep", "_stripped_of")
 
-    def __init__(self, top: bytes, deliver: Deliver) -> None:
+    def __init__(self, top: bytes, deliver: Deliver, stripped_of: str = "") -> None:
         self._keep = Keep(top, deliver)
+        self._stripped_of = stripped_of
 
-    def header(self, block: bytes) -> Keep:  # noqa: ARG002 - as it came
+    def header(self, block: bytes) -> Keep:
+        if self._stripped_of and (stripped := strip_forged(block, self._stripped_of)) is not block:
+            return replace(self._keep, header=stripped)
         return self._keep
 
     def feed(self, data: bytes) -> None:

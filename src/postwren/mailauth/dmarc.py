@@ -22,12 +22,12 @@ from postwren.wire.resolver import Kind, Resolver, ResolverFailed, Txt
 
 __all__ = [
     "LIMITS",
+    "Disposition",
     "DmarcInvalid",
     "DmarcRecord",
     "DmarcResult",
     "Identifiers",
     "Limits",
-    "Policy",
     "author_domains",
     "evaluate",
     "parse_record",
@@ -48,7 +48,7 @@ class Limits:
 LIMITS: Final = Limits()
 
 
-class Policy(enum.Enum):
+class Disposition(enum.Enum):
     """What the owner wants done with what fails, in ascending order of harm."""
 
     NONE = "none"
@@ -56,7 +56,11 @@ class Policy(enum.Enum):
     REJECT = "reject"
 
 
-_MILDER: Final = {Policy.REJECT: Policy.QUARANTINE, Policy.QUARANTINE: Policy.NONE, Policy.NONE: Policy.NONE}
+_MILDER: Final = {
+    Disposition.REJECT: Disposition.QUARANTINE,
+    Disposition.QUARANTINE: Disposition.NONE,
+    Disposition.NONE: Disposition.NONE,
+}
 _VERSION: Final = re.compile(rb"[ \t]*v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG: Final = re.compile(r"[ \t\r\n]*([A-Za-z][A-Za-z0-9_]*)[ \t\r\n]*=(.*)", re.DOTALL)
 _URI: Final = re.compile(r"(mailto:[^\s!,]+)(?:!\d+[kmgt]?)?", re.IGNORECASE)
@@ -70,9 +74,9 @@ class DmarcInvalid(ValueError):
 class DmarcRecord:
     """RFC 7489 section 6.3. `is_strict_*`: adkim, aspf. `psd` is "y", "n" or "u". `reports`: mailto URIs of rua."""
 
-    policy: Policy
-    subdomain_policy: Policy
-    absent_policy: Policy  # np: for names that do not exist (RFC 9091)
+    policy: Disposition
+    subdomain_policy: Disposition
+    absent_policy: Disposition  # np: for names that do not exist (RFC 9091)
     is_strict_dkim: bool = False
     is_strict_spf: bool = False
     percent: int = 100
@@ -97,7 +101,7 @@ def parse_record(text: bytes) -> DmarcRecord:
     if policy is None or is_unclear:
         if not reports:
             raise DmarcInvalid("no usable policy")
-        return DmarcRecord(Policy.NONE, Policy.NONE, Policy.NONE, reports=reports)
+        return DmarcRecord(Disposition.NONE, Disposition.NONE, Disposition.NONE, reports=reports)
     subdomain = _policy(tags.get("sp")) or policy
     percent = tags.get("pct", "100")
     return DmarcRecord(
@@ -113,9 +117,9 @@ def parse_record(text: bytes) -> DmarcRecord:
     )
 
 
-def _policy(text: str | None) -> Policy | None:
+def _policy(text: str | None) -> Disposition | None:
     try:
-        return Policy((text or "").lower())
+        return Disposition((text or "").lower())
     except ValueError:
         return None
 
@@ -217,8 +221,8 @@ class DmarcResult:
 
     verdict: Verdict
     domain: str
-    policy: Policy = Policy.NONE
-    disposition: Policy = Policy.NONE
+    policy: Disposition = Disposition.NONE
+    disposition: Disposition = Disposition.NONE
     record: DmarcRecord | None = None
     record_domain: str = ""
     spf_aligned: bool = False
@@ -243,12 +247,12 @@ async def evaluate(resolver: Resolver, domain: str, identifiers: Identifiers, dr
     except ResolverFailed:
         return DmarcResult(Verdict.TEMPERROR, domain, record.policy, record.policy, record, place)
     verdict = _combined(spf, dkim)
-    disposition = Policy.NONE if verdict is Verdict.PASS else _softened(policy, record, draw)
+    disposition = Disposition.NONE if verdict is Verdict.PASS else _softened(policy, record, draw)
     is_spf, is_dkim = spf is Verdict.PASS, dkim is Verdict.PASS
     return DmarcResult(verdict, domain, policy, disposition, record, place, is_spf, is_dkim)
 
 
-async def _policy_for(resolver: Resolver, record: DmarcRecord, domain: str, place: str) -> Policy:
+async def _policy_for(resolver: Resolver, record: DmarcRecord, domain: str, place: str) -> Disposition:
     if place == domain:
         return record.policy
     if record.absent_policy is not record.subdomain_policy and not await _exists(resolver, domain):
@@ -256,7 +260,7 @@ async def _policy_for(resolver: Resolver, record: DmarcRecord, domain: str, plac
     return record.subdomain_policy
 
 
-def _softened(policy: Policy, record: DmarcRecord, draw: int) -> Policy:
+def _softened(policy: Disposition, record: DmarcRecord, draw: int) -> Disposition:
     """Section 6.6.4: the rest of pct, and what is only tried out, is treated one step milder."""
     return _MILDER[policy] if record.is_test or draw >= record.percent else policy
 

@@ -8,11 +8,11 @@ import pytest
 
 from postwren.mailauth.dmarc import (
     LIMITS,
+    Disposition,
     DmarcInvalid,
     DmarcRecord,
     DmarcResult,
     Identifiers,
-    Policy,
     author_domains,
     evaluate,
     parse_record,
@@ -21,7 +21,7 @@ from postwren.mailauth.verdict import Verdict
 from postwren.testing.resolver import ScriptedResolver
 from postwren.wire.resolver import HostAddress, Kind, Record, Txt
 
-NONE, QUARANTINE, REJECT = Policy.NONE, Policy.QUARANTINE, Policy.REJECT
+NONE, QUARANTINE, REJECT = Disposition.NONE, Disposition.QUARANTINE, Disposition.REJECT
 PASS, FAIL, TEMPERROR = Verdict.PASS, Verdict.FAIL, Verdict.TEMPERROR
 NOBODY = (Verdict.NONE, "")
 
@@ -160,7 +160,7 @@ def test_what_is_aligned_and_passes_decides(
         ({"x.example.org": "junk"}, "x.example.org", NONE, ""),
     ],
 )
-def test_the_policy_is_found_on_the_way_up(records: dict[str, str], domain: str, policy: Policy, place: str) -> None:
+def test_the_policy_is_found_on_the_way_up(records: dict[str, str], domain: str, policy: Disposition, place: str) -> None:
     found = judged(records, domain)
     assert (found.policy, found.record_domain) == (policy, place)
     assert found.verdict is (FAIL if place else Verdict.NONE)
@@ -201,7 +201,7 @@ def test_two_records_at_a_name_are_none() -> None:
         ("v=DMARC1; p=reject; t=y", 0, QUARANTINE),
     ],
 )
-def test_what_is_only_tried_out_is_milder(record: str, draw: int, disposition: Policy) -> None:
+def test_what_is_only_tried_out_is_milder(record: str, draw: int, disposition: Disposition) -> None:
     """RFC 7489 section 6.6.4."""
     assert judged({ORG: record}, ORG, draw=draw).disposition is disposition
 

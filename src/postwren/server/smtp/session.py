@@ -110,7 +110,7 @@ class SmtpSession:
         treat: Treat | None = None,
     ) -> None:
         self._settings = settings
-        self._treat = treat or self._unchanged
+        self._treat = treat
         self._directory = directory or Directory(store, settings.separator, now, 0)
         self._store = store
         self._authenticator = authenticator
@@ -348,12 +348,14 @@ class SmtpSession:
     def _begin(self) -> Reception:
         assert self._envelope is not None
         origin = self._origin or self._where_from()
-        self._reception = Reception(self._store, self._envelope, self._treat(self._envelope, origin))
+        treatment = self._treat(self._envelope, origin) if self._treat is not None else None
+        self._reception = Reception(self._store, self._envelope, treatment or self._unchanged(self._envelope, origin))
         return self._reception
 
     def _unchanged(self, envelope: Envelope, origin: Origin) -> Treatment:
         top = return_path(envelope.reverse_path) + received(origin, self._settings.hostname, envelope, self._now())
-        return Immediate(top, deliver_each if self._settings.is_lmtp else deliver_all)
+        stripped_of = self._settings.hostname if origin.is_authenticated else ""
+        return Immediate(top, deliver_each if self._settings.is_lmtp else deliver_all, stripped_of)
 
     def _where_from(self) -> Origin:
         """Kept until the next hello or login: TLS needs a new hello."""

@@ -14,6 +14,7 @@ from postwren.delivery.intake import Deliver, Keep
 from postwren.delivery.originate import NOT_YOURS, Originator, originate
 from postwren.delivery.submit import Submit
 from postwren.delivery.trace import Origin, received, return_path
+from postwren.mailauth.authres import strip_forged
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.sent import wants_copy
 from postwren.protocols.smtp import reply as say
@@ -136,7 +137,7 @@ class Submission:
         if too_much is not None:
             return too_much
         submit = Submit(desk.accept, account_id, wants_copy(reader, account_id, self._login))
-        return Keep(self._top(now), submit, original.header)
+        return Keep(self._top(now), submit, strip_forged(original.header, desk.settings.hostname))  # A-37
 
     def _top(self, now: float) -> bytes:
         """RFC 5321 section 4.4: Return-Path is of final delivery only. One body serves all recipients, so it is there where one
