@@ -196,6 +196,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "protocols.smtp.limits.Limits.message_size": (SMTP_SCRIPT, "a message of the limit"),
     "protocols.smtp.limits.Limits.recipients": (SMTP_SCRIPT, "recipients to the limit"),
     "protocols.smtp.limits.Limits.authenticated_recipients": (SMTP_SCRIPT, "who has logged in may name more"),
+    "protocols.smtp.limits.Limits.hold_seconds": (
+        "tests/unit/smtp/test_hold.py", "test_a_submission_is_held_as_long_as_the_limit_and_not_a_second_longer"),
     "protocols.smtp.limits.Limits.reply_line": (HERE, "test_a_line_of_an_smtp_server_has_its_limit"),
     "protocols.smtp.limits.Limits.reply_lines": (HERE, "test_a_reply_of_an_smtp_server_has_its_limit"),
     "server.imap.settings.ImapSettings.size_limit": (
