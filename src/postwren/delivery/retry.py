@@ -1,6 +1,6 @@
 """When to try again, when to warn, when to give up (RFC 5321 section 4.5.4.1), and by which clock.
 
-Pure: the time, and what jitter needs, are arguments. All seconds here are the queue's own (`QueueClock`), but where it says `wall`.
+Pure: the time, and what jitter needs, are arguments. All seconds here are the queue's own (`QueueClock`), but for `wall`.
 """
 
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ class SavedClock:
 
     @classmethod
     def decode(cls, data: bytes | None) -> Self:
-        """None, as in a new store, is a clock that begins."""
-        queue, wall = (data or b"0 0").split()
+        """None, as in a new store, is a clock that begins: at 1, for an attempt at 0 is one that somebody asked for."""
+        queue, wall = (data or b"1 0").split()
         return cls(int(queue), int(wall))
 
     def advanced(self, wall: int) -> int:
