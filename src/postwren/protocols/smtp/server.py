@@ -323,7 +323,12 @@ class ServerConnection:
         self._pending = None
         if isinstance(pending, MessageEnded):
             self._end_message()
-        elif reply.is_positive:
+            return
+        # what came while the session thought about the reply was sent without having seen it
+        kind = type(pending)
+        if kind in LAST_IN_GROUP and len(self._buffer):
+            self._fatal = TLS_PIPELINED if kind is StartTls else PIPELINED
+        if reply.is_positive:
             self._answered(pending, reply)
 
     def send_last(self, reply: Reply) -> None:
