@@ -337,9 +337,15 @@ class ServerConnection:
         self._pending = None
         if isinstance(pending, MessageEnded):
             self._end_message()
-        elif isinstance(pending, Burl):
+            return
+        if isinstance(pending, Burl):
             self._refused_url(pending, reply)
-        elif reply.is_positive:
+            return
+        # what came while the session thought about the reply was sent without having seen it
+        kind = type(pending)
+        if kind in LAST_IN_GROUP and len(self._buffer):
+            self._fatal = TLS_PIPELINED if kind is StartTls else PIPELINED
+        if reply.is_positive:
             self._answered(pending, reply)
 
     def supply(self, octets: bytes) -> bool:
