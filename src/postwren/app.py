@@ -28,6 +28,7 @@ from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
+from postwren.delivery.signing import Signers
 from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
@@ -317,6 +318,7 @@ class Server:
             directory,
             self._authenticator,
             Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
+            Signers(self._store.reader),
             deliver_all,
             time.time,
             os.urandom,
