@@ -1,6 +1,7 @@
 """`postwren queue`: mail on its way to other hosts, beside a running server or alone."""
 
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,6 +20,7 @@ from postwren.delivery.retry import SavedClock
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.port import Reader, Store, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
+from postwren.mailstore.service.accounts import resolve
 from postwren.mailstore.service.queue import queue_mailbox
 from postwren.message.encodedword import decode_words
 from postwren.message.header import read_header
@@ -29,7 +31,7 @@ app = typer.Typer(help="See what waits to be sent to other servers, and decide a
 AT_ONCE: Final = 500
 _HEAD: Final = 65_536  # octets of a message in which header fields are looked for
 _SHOWN: Final = 300  # letters of what a host said
-_DROPPED: Final = Verdict(Fate.FAILED, 554, "5.0.0", "taken out of the queue by an administrator of this server")
+_DROPPED: Final = Verdict(Fate.FAILED, 554, "5.0.0", "An administrator of this server took the message out of the queue.")
 
 IdsArgument = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Queue ids, as the list shows them.")]
 DomainOption = Annotated[str, typer.Option("--domain", metavar="NAME", help="Only what goes to this domain.")]
@@ -167,14 +169,20 @@ def drop_(
         return
 
     async def work(store: Store, place: Place) -> None:
-        dropped, clock = 0, read_clock(store.reader)
-        reporter = Reporter(place.config.server.hostname, time.time, lambda: secrets.token_hex(16), clock.wall_of)
-        conclude = Concluder(store, reporter, lambda: clock.advanced(int(time.time())), time.time, lambda: 0.0)
+        dropped, saved = 0, read_clock(store.reader)
+        hostname, separator = place.config.hostname or socket.getfqdn(), place.config.smtp.subaddress_separator
+
+        def clock() -> int:
+            return saved.advanced(int(time.time()))
+
+        reporter = Reporter(hostname, clock, time.time, lambda: secrets.token_hex(16))
+        locate = partial(resolve, separator=separator)
+        conclude = Concluder(store, reporter, clock, time.time, lambda: 0.0, locate=locate)
         for waiting in await store.read(partial(_all, wish)):
             outcomes = [Outcome(row.number, _DROPPED) for row in waiting.recipients]
             await conclude(waiting.message.uid, outcomes)
             dropped += len(outcomes)
-        _say(dropped, "dropped, and their senders are told")
+        _say(dropped, "dropped, and their senders are told", wish)
 
     with_store(data, config, work)
 
@@ -191,14 +199,14 @@ def _change(wish: Wish, unit: Callable[[list[Key]], Unit[int]], what: str, data:
         changed = 0
         for start in range(0, len(keys), AT_ONCE):
             changed += await store.perform(unit(keys[start : start + AT_ONCE]))
-        _say(changed, what)
+        _say(changed, what, wish)
 
     with_store(data, config, work)
 
 
-def _say(count: int, what: str) -> None:
-    if not count:
-        fail("nothing in the queue is meant by this; `postwren queue list` shows what is there")
+def _say(count: int, what: str, wish: Wish) -> None:
+    if wish.ids and not count:
+        fail("nothing was changed; `postwren queue list` shows what is there")
     print(f"{_count(count, 'recipient')} {what}")
 
 
@@ -264,7 +272,7 @@ def _described(waiting: Waiting, clock: SavedClock, now: int) -> dict[str, Any]:
 
 def _print(waiting: Waiting, clock: SavedClock, now: int) -> None:
     message = waiting.message
-    since = datetime.fromtimestamp(message.queued).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006 (people's own time)
+    since = datetime.fromtimestamp(message.queued).strftime("%Y-%m-%d %H:%M")
     sender = _plain(message.reverse_path) or "<> (a report)"
     age = _seconds(now - message.queued).removeprefix("in ")
     print(f"{message.uid}\t{since}\t{waiting.octets:,} octets\tfrom {sender}, waits {age}")

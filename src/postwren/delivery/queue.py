@@ -9,7 +9,6 @@ are composed, and `write` does it all if the rows are still those that were plan
 of whom the sender does not want to hear (RFC 3461 section 4.1), or twice of one recipient.
 """
 
-import enum
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
@@ -18,6 +17,7 @@ from postwren.delivery import inbound
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.retry import QueueClock, SavedClock, Schedule
+from postwren.delivery.status import Action, wants, wants_relayed
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import NewBody, Reader, Store, Transaction, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
@@ -30,7 +30,6 @@ from postwren.terms import INBOX, AccountId, Address, EmailId, FlagSetId, ModSeq
 __all__ = [
     "TOKENS_KEPT",
     "Accept",
-    "Action",
     "Compose",
     "Concluder",
     "Conclusion",
@@ -56,22 +55,6 @@ _CLOCK: Final = "queue-clock"
 _USUAL: Final = Schedule()
 Key: TypeAlias = tuple[Uid, int]
 Locate: TypeAlias = Callable[[Reader, Address], AccountId | None]
-
-
-class Action(enum.Enum):
-    """RFC 3464 section 2.3.3, as far as the queue calls for reports."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    RELAYED = "relayed"
-
-
-_ASKED: Final = {Action.FAILED: "FAILURE", Action.DELAYED: "DELAY", Action.RELAYED: "SUCCESS"}
-
-
-def _wants(notify: str, action: Action) -> bool:
-    """RFC 3461 section 5.2: failures unless told otherwise, delays too where nothing was said (5.2.5), successes when asked."""
-    return _ASKED[action] in notify.split(",") if notify else action is not Action.RELAYED
 
 
 # -- into the queue
@@ -213,10 +196,10 @@ def _deferred(row: QueuedRecipient, queue_now: int, schedule: Schedule, draw: fl
 def _action(row: QueuedRecipient, after: QueuedRecipient, verdict: Verdict, is_expired: bool) -> Action | None:
     """What the sender is to hear, if anything (RFC 3461 section 5.2)."""
     if verdict.fate is Fate.DELIVERED:
-        return Action.RELAYED if not verdict.offers_dsn and _wants(row.notify, Action.RELAYED) else None
+        return Action.RELAYED if wants_relayed(row.notify, has_dsn=verdict.offers_dsn) else None
     if verdict.fate is Fate.FAILED or is_expired:
-        return Action.FAILED if _wants(row.notify, Action.FAILED) else None
-    if after.warned and not row.warned and _wants(row.notify, Action.DELAYED):
+        return Action.FAILED if wants(row.notify, Action.FAILED) else None
+    if after.warned and not row.warned and wants(row.notify, Action.DELAYED, warns=True):
         return Action.DELAYED
     return None
 
@@ -333,7 +316,8 @@ class Concluder:
             writer = self._store.new_body()
             writer.write(composed)
             is_ascii = composed.isascii()
-            yield Report(writer.finish(), "7BIT" if is_ascii else "8BITMIME", message.is_utf8 and not is_ascii)
+            is_utf8 = not message.reverse_path.isascii() or (message.is_utf8 and not is_ascii)
+            yield Report(writer.finish(), "7BIT" if is_ascii else "8BITMIME", is_utf8)
 
     def _beginning(self, uid: Uid) -> tuple[bytes, int]:
         """A report goes out also on a message whose octets cannot be read any more."""

@@ -14,7 +14,6 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Elsewhere, Envelope, Recipient
 from postwren.delivery.queue import (
     Accept,
-    Action,
     Concluder,
     Notice,
     Report,
@@ -28,12 +27,15 @@ from postwren.delivery.queue import (
     send_report,
     write,
 )
+from postwren.delivery.report import Reporter
 from postwren.delivery.retry import QueueClock, SavedClock, Schedule
+from postwren.delivery.status import Action
 from postwren.mailstore.errors import OverQuota
 from postwren.mailstore.model import Account
 from postwren.mailstore.port import NewBody, Store, Transaction, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
 from postwren.mailstore.service.accounts import remove_account
+from postwren.message.date import format_date
 from postwren.storage.memory import MemoryStore
 from postwren.terms import AccountId, Address, Uid
 from postwren.testing.contract.scene import Scene
@@ -238,6 +240,37 @@ def test_who_hears_of_what(notify: str, verdict: Verdict, late: int, expected: A
     if conclusion.put and expected is Action.DELAYED:  # never twice
         again = plan(message, conclusion.put, [Outcome(1, verdict)], late + 1, SCHEDULE, 0.0)
         assert not again.notices
+
+
+def test_a_report_says_who_failed_why_and_until_when_it_is_tried() -> None:
+    async def story(o: Office) -> None:
+        reporter = Reporter("mx.example.org", lambda: o.clock, lambda: o.scene.now, lambda: "t0ken")
+        conclude = Concluder(o.scene.store, reporter, lambda: o.clock, lambda: o.scene.now, lambda: 0.0)
+        uid = await o.submit("bob@b.example", "cid@b.example")
+        o.clock += SCHEDULE.warn_after
+        await conclude(uid, [Outcome(1, FAILED), Outcome(2, DEFERRED)])
+        failed, delayed = o.scene.contents(o.ann)
+        assert b"Action: failed" in failed
+        assert b"bob@b.example" in failed
+        assert b"550 5.1.1 nobody" in failed
+        assert b"cid@b.example" not in failed
+        assert b"Action: delayed" in delayed
+        until = format_date(o.scene.now + SCHEDULE.give_up_after - SCHEDULE.warn_after)
+        assert f"Will-Retry-Until: {until}".encode() in delayed
+        o.clock += SCHEDULE.give_up_after
+        await conclude(uid, [Outcome(2, Verdict(Fate.DEFERRED, 451, "4.4.1", "No host of b.example answers."))])
+        expired = o.scene.contents(o.ann)[2]
+        assert b"Status: 4.4.7" in expired
+        assert b"No host of b.example answers." in expired
+        uid = await o.submit("bob@b.example", sender="Zoe@z.example")
+        body = o.scene.body(b"Content-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n--x--\r\n")
+        envelope = o.envelope("ann@example.org", here=False)
+        envelope.elsewhere.append(Elsewhere(Address("bob", "b.example")))
+        await o.scene.perform(accept(envelope, body, o.scene.now, o.clock), [body])
+        await conclude(Uid(uid + 1), [Outcome(1, FAILED)])  # no report on a report
+        assert len(o.scene.contents(o.ann)) == 3
+
+    office(story)
 
 
 def test_rows_that_changed_since_the_plan_are_planned_again() -> None:
