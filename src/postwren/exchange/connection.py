@@ -45,6 +45,7 @@ from postwren.transport.deadline import Patience, Watch
 from postwren.transport.link import LinkConfig
 from postwren.transport.outflow import BodyFailed
 from postwren.transport.tls import ClientTls, OpportunisticTls, TlsFault, TlsSide
+from postwren.wire.core import Waiting
 from postwren.wire.errors import LocalProtocolError
 from postwren.wire.secret import Secret
 
@@ -151,7 +152,8 @@ class Connection:
     @property
     def is_usable(self) -> bool:
         """Another message may go over it."""
-        return self._talk.is_quiet and self._talk.core.state is not State.CLOSED
+        core = self._talk.core
+        return self._talk.is_quiet and core.waiting_for is Waiting.NOTHING and core.state is not State.CLOSED
 
     async def quit(self) -> None:
         """Take leave (RFC 5321 section 4.1.1.10); never raises, never takes long."""
