@@ -28,8 +28,9 @@ from postwren.exchange.road import NoRoad, Roads
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.model import BodyRef, Change
 from postwren.mailstore.port import Store
-from postwren.mailstore.queue import QUEUE_LOGIN, QueuedMessage, QueuedRecipient
-from postwren.terms import INBOX, Uid
+from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
+from postwren.mailstore.service.queue import queue_mailbox
+from postwren.terms import Uid
 
 __all__ = ["Conclude", "Outbound"]
 
@@ -41,6 +42,7 @@ Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome]], Awaitable[None]]
 _BATCH: Final = 50  # rows that a worker takes at once
 _EXPIRED: Final = 500
 _LONGEST_SLEEP: Final = 60.0
+_FIRST: Final = 0.5
 _TRY_AGAIN: Final = 5.0
 _HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
@@ -91,12 +93,11 @@ class Outbound:
         """Until `close`, or cancelled."""
         with contextlib.ExitStack() as subscribed:
             while not self._is_closing:
-                account = self._store.reader.account_by_login(QUEUE_LOGIN)
-                if account is not None:
-                    subscription = self._store.subscribe(account.account_id, self._changed)
-                    subscribed.callback(subscription.cancel)
+                place = queue_mailbox(self._store.reader)
+                if place is not None:
+                    subscribed.callback(self._store.subscribe(place[0], self._changed).cancel)
                     break
-                await self._sleep(1.0)  # nothing was ever queued
+                await self._sleep(_FIRST)  # nothing was ever queued
             while not self._is_closing:
                 self._wake.clear()
                 began = time.perf_counter()
@@ -242,12 +243,11 @@ class Outbound:
         """None where the message is gone."""
         reader = self._store.reader
         message = reader.queued_message(uid)
-        account = reader.account_by_login(QUEUE_LOGIN)
-        if message is None or account is None:
+        place = queue_mailbox(reader)
+        if message is None or place is None:
             return None
-        mailbox = reader.mailbox_by_name(account.account_id, INBOX)
-        entries = [] if mailbox is None else reader.entries(account.account_id, mailbox.mailbox_id, [(uid, uid)])
-        email = reader.email(account.account_id, entries[0].email_id) if entries else None
+        entries = reader.entries(*place, [(uid, uid)])
+        email = reader.email(place[0], entries[0].email_id) if entries else None
         if email is None:
             return None
         ref = email.body
