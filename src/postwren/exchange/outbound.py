@@ -17,9 +17,11 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, TypeAlias
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
+from postwren.delivery.retry import Schedule
 from postwren.exchange.connection import Connection, Letter
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
@@ -30,7 +32,7 @@ from postwren.mailstore.model import BodyRef, Change
 from postwren.mailstore.port import Store
 from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
 from postwren.mailstore.service.queue import queue_mailbox
-from postwren.terms import Uid
+from postwren.terms import AccountId, Uid
 
 __all__ = ["Conclude", "Outbound"]
 
@@ -39,10 +41,11 @@ log = logging.getLogger("postwren.outbound")
 Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome]], Awaitable[None]]
 """Writes what became of recipients of a queued message, durably (`delivery.queue`)."""
 
-_BATCH: Final = 50  # rows that a worker takes at once
+_BATCH: Final = 10  # rows that a worker takes at once
 _EXPIRED: Final = 500
+_TOGETHER: Final = 50  # units of one commit
 _LONGEST_SLEEP: Final = 60.0
-_FIRST: Final = 0.5
+_FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
 _HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
@@ -70,6 +73,7 @@ class Outbound:
         conclude: Conclude,
         clock: Callable[[], int],
         draw: Callable[[], float],
+        schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
         wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
     ) -> None:
@@ -78,6 +82,7 @@ class Outbound:
         self._conclude = conclude
         self._clock = clock
         self._draw = draw
+        self._schedule = schedule
         self._limits = limits
         self._wish_of = wish_of or _wish_of
         self._domains: dict[str, _Domain] = {}
@@ -91,13 +96,11 @@ class Outbound:
 
     async def run(self) -> None:
         """Until `close`, or cancelled."""
-        with contextlib.ExitStack() as subscribed:
-            while not self._is_closing:
-                place = queue_mailbox(self._store.reader)
-                if place is not None:
-                    subscribed.callback(self._store.subscribe(place[0], self._changed).cancel)
-                    break
-                await self._sleep(_FIRST)  # nothing was ever queued
+        place = await self._queue_is_there()
+        if place is None:
+            return
+        subscription = self._store.subscribe(place, self._changed)
+        try:
             while not self._is_closing:
                 self._wake.clear()
                 began = time.perf_counter()
@@ -105,6 +108,22 @@ class Outbound:
                 # A busy queue changes all the time: what looking costs stays a small part of all work.
                 await asyncio.sleep(4 * (time.perf_counter() - began))
                 await self._sleep(seconds)
+        finally:
+            subscription.cancel()
+
+    async def _queue_is_there(self) -> AccountId | None:
+        """Wait until something was queued for the first time; None at the end."""
+        subscription = self._store.observe(self._changed)
+        try:
+            while not self._is_closing:
+                place = queue_mailbox(self._store.reader)
+                if place is not None:
+                    return place[0]
+                self._wake.clear()
+                await self._sleep(_FIRST)  # by another process, perhaps
+        finally:
+            subscription.cancel()
+        return None
 
     async def close(self, grace: float) -> None:
         """No new transactions; those under way may end within the grace."""
@@ -215,16 +234,25 @@ class Outbound:
         state.rests_until = self._clock() + round(rest * (0.75 + 0.5 * self._draw()))
         fields = {"domain": domain, "seconds": state.rests_until - self._clock(), "why": str(verdict)}
         log.info("a domain rests", extra={"fields": fields})
-        reader = self._store.reader
-        while not self._is_closing and (rows := reader.expiring_recipients(domain, self._clock(), _EXPIRED)):
+        reader, now = self._store.reader, self._clock()
+        await self._end_waiting(state, verdict, lambda: reader.expiring_recipients(domain, now, _EXPIRED))
+        before = self._schedule.unwarned_before(now)
+        await self._end_waiting(state, verdict, lambda: reader.unwarned_recipients(domain, before, _EXPIRED))
+
+    async def _end_waiting(self, state: _Domain, verdict: Verdict, look: Callable[[], list[QueuedRecipient]]) -> None:
+        """Recipients that were not tried because the domain rests: they are given up, or their senders warned, all the same."""
+        seen: set[Uid] = set()
+        while not self._is_closing:
             messages: dict[Uid, list[Outcome]] = {}
-            for row in rows:
-                if row.uid not in state.claimed:
+            for row in look():
+                if row.uid not in state.claimed and row.uid not in seen:
                     messages.setdefault(row.uid, []).append(Outcome(row.number, verdict))
             if not messages:
                 return
-            for uid, outcomes in messages.items():
-                await self._record(uid, outcomes)
+            seen |= messages.keys()
+            together = iter(messages.items())
+            while some := list(islice(together, _TOGETHER)):
+                await asyncio.gather(*(self._record(uid, outcomes) for uid, outcomes in some))
 
     async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
         """Conclude, however long the store takes to take it."""

@@ -191,7 +191,7 @@ class Exchange:
         limits = limits or OutboundLimits(quit=0.5, idle=0.2)
         self.road_map = RoadMap(frozenset(("mx.a.example",)), {f"mx.{domain}": port for domain, port in ports.items()})
         self.roads = Roads(self.resolver, Ours("mx.a.example", limits=limits), self.road_map, draw=lambda: 0.5)
-        self.engine = Outbound(self.store, self.roads, self.conclude, lambda: self.now, lambda: 0.5, limits)
+        self.engine = Outbound(self.store, self.roads, self.conclude, lambda: self.now, lambda: 0.5, limits=limits)
         self._told = asyncio.Event()
 
     async def conclude(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
