@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from postwren.exchange.road import NoRoad, RoadMap, Roads, Smarthost
 from postwren.mailstore.errors import StoreFull
 from postwren.protocols.sasl import ClientCredentials
 from postwren.testing.resolver import ScriptedResolver
-from postwren.wire.resolver import HostAddress, Mx
+from postwren.wire.resolver import HostAddress, Kind, Mx, Record
 from postwren.wire.secret import Secret
 
 
@@ -242,12 +242,10 @@ def test_so_many_addresses_are_called_and_not_one_more(calls: int) -> None:
         bad = Host(says={"GREETING": b"421 not now\r\n"})
         async with listening(bad) as port:
             names = [f"mx{n}" for n in range(4)]
-            resolver = ScriptedResolver(
-                {("d", "MX"): [Mx(1, name) for name in names]} | {(name, "A"): [HostAddress("127.0.0.1")] for name in names}
-            )
-            roads = Roads(
-                resolver, Ours("x", limits=OutboundLimits(calls=calls)), RoadMap(frozenset(), dict.fromkeys(names, port))
-            )
+            known: dict[tuple[str, Kind], Sequence[Record]] = {(name, "A"): [HostAddress("127.0.0.1")] for name in names}
+            resolver = ScriptedResolver({**known, ("d", "MX"): [Mx(1, name) for name in names]})
+            ours, road_map = Ours("x", limits=OutboundLimits(calls=calls)), RoadMap(frozenset(), dict.fromkeys(names, port))
+            roads = Roads(resolver, ours, road_map)
             with pytest.raises(NoRoad):
                 await roads.open("d", TlsWish.USUAL)
         assert bad.connections == calls
