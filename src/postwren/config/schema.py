@@ -8,7 +8,21 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Config", "Imap", "Limits", "Listen", "Log", "Login", "MtaSts", "Pop3", "Smtp", "Storage", "Submission", "Tls"]
+__all__ = [
+    "Config",
+    "Imap",
+    "Limits",
+    "Listen",
+    "Log",
+    "Login",
+    "MtaSts",
+    "Outbound",
+    "Pop3",
+    "Smtp",
+    "Storage",
+    "Submission",
+    "Tls",
+]
 
 Octets = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -81,6 +95,23 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail on its way to other hosts."""
+
+    smarthost: Annotated[str, Meta(description='HOST:PORT that takes all of it; "" asks the DNS for each domain')] = ""
+    smarthost_tls: Annotated[
+        Literal["starttls", "implicit", "none"], Meta(description="with it; none only for a host on this machine")
+    ] = "starttls"
+    login: Annotated[str, Meta(description="to log in there by, with the password in password_file")] = ""
+    password_file: Annotated[str, Meta(description="path of a file whose first line is that password")] = ""
+    bind: Annotated[str, Meta(description='an address of this machine to connect from; "" leaves it to the system')] = ""
+    ports: Annotated[
+        dict[str, Annotated[int, Meta(ge=1, le=65535)]],
+        Meta(description='MX host to another port than 25, for trying out: { "mx.b.example" = 3025 }'),
+    ] = {}
+    connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
+
+
 class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way out, by POP3."""
 
@@ -138,6 +169,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     smtp: Smtp = Smtp()
     submission: Submission = Submission()
     mta_sts: MtaSts = MtaSts()
+    outbound: Outbound = Outbound()
     pop3: Pop3 = Pop3()
     imap: Imap = Imap()
     login: Login = Login()
