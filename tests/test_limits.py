@@ -70,6 +70,7 @@ ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 MX = "tests/unit/delivery/test_mx.py"
+CONNECTION, OUTBOUND = "tests/unit/exchange/test_connection.py", "tests/unit/exchange/test_outbound.py"
 HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
 ACME = "tests/unit/exchange/test_acme.py"
@@ -103,6 +104,27 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailauth.mtasts.Limits.policy": (STS, "test_a10_a_policy_has_64_kilobytes_and_not_one_more_octet"),
     "mailauth.mtasts.Limits.patterns": (STS, "test_a_policy_has_so_many_patterns_and_not_one_more"),
     "mailauth.mtasts.Limits.max_age": (STS, "test_nothing_is_believed_for_longer_than_a_year"),
+    "exchange.limits.OutboundLimits.connect": (CONNECTION, "test_a_host_that_does_not_answer_the_call_is_left"),
+    "exchange.limits.OutboundLimits.greeting": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.hello": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.mail": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.recipient": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.data": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.block": (CONNECTION, "test_a30_a_host_that_does_not_read_is_left"),
+    "exchange.limits.OutboundLimits.message": (CONNECTION, "test_a30_a_host_has_so_long_for_the_answer_to_a_message"),
+    "exchange.limits.OutboundLimits.handshake": (CONNECTION, "test_a_handshake_has_so_long_and_its_failure_may_be_forgiven"),
+    "exchange.limits.OutboundLimits.envelope": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.quit": (CONNECTION, "test_leaving_takes_no_longer_than_its_limit"),
+    "exchange.limits.OutboundLimits.recipients": (CONNECTION, "test_a_transaction_has_so_many_recipients_and_not_one_more"),
+    "exchange.limits.OutboundLimits.messages": (OUTBOUND, "test_a_connection_carries_so_many_messages_and_not_one_more"),
+    "exchange.limits.OutboundLimits.calls": (OUTBOUND, "test_so_many_addresses_are_called_and_not_one_more"),
+    "exchange.limits.OutboundLimits.connections": (
+        OUTBOUND, "test_there_are_so_many_connections_in_all_and_everybody_has_a_turn"),
+    "exchange.limits.OutboundLimits.connections_of_domain": (
+        OUTBOUND, "test_a_busy_domain_gets_more_connections_up_to_its_limit"),
+    "exchange.limits.OutboundLimits.idle": (OUTBOUND, "test_a_connection_that_stands_too_long_is_ended"),
+    "exchange.limits.OutboundLimits.rest": (OUTBOUND, "test_a_dead_domain_costs_one_message_an_attempt_and_nobody_else_waits"),
+    "exchange.limits.OutboundLimits.longest_rest": (OUTBOUND, "test_a_rest_is_never_longer_than_its_limit"),
     "mailstore.service.accounts.Limits.local_part": (ACCOUNTS, "test_what_cannot_be_a_login_is_refused_with_a_reason"),
     "mailstore.service.accounts.Limits.domain": (HERE, "test_a_login_has_a_domain_that_dns_can_hold"),
     "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),
