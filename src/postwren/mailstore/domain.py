@@ -21,13 +21,12 @@ class KeyState(enum.IntEnum):
 
 
 class Domain(NamedTuple):
-    """`name` in A-labels and lower case. What is published: `dmarc` (RFC 7489 section 6.3: none, quarantine, reject), `mta_sts`
-    (RFC 8461 section 5: none, testing, enforce), and where reports go (an address; "" for nowhere)."""
+    """`name` in A-labels and lower case. What is published: `dmarc` (RFC 7489 section 6.3: none, quarantine, reject), and where
+    reports go (an address; "" for nowhere)."""
 
     name: str
     created: int
     dmarc: str = "reject"
-    mta_sts: str = "testing"
     reports: str = ""
 
 

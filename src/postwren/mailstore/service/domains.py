@@ -82,7 +82,7 @@ def add_domain(row: Domain, keys: Sequence[NewKey]) -> Unit[Domain]:
     return unit
 
 
-def change_domain(name: str, *, dmarc: str | None = None, mta_sts: str | None = None, reports: str | None = None) -> Unit[Domain]:
+def change_domain(name: str, *, dmarc: str | None = None, reports: str | None = None) -> Unit[Domain]:
     """What is to be published of it; None leaves it as it is."""
 
     def unit(tx: Transaction) -> Domain:
@@ -91,7 +91,6 @@ def change_domain(name: str, *, dmarc: str | None = None, mta_sts: str | None = 
             row.name,
             row.created,
             row.dmarc if dmarc is None else dmarc,
-            row.mta_sts if mta_sts is None else mta_sts,
             row.reports if reports is None else reports,
         )
         tx.put_domain(row)

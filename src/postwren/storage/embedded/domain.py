@@ -36,7 +36,7 @@ class DomainWrites:
     """Writes."""
 
     def put_domain(self: _Index, row: Domain) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO domain VALUES (?, ?, ?, ?, ?)", row)
+        self._connection.execute("INSERT OR REPLACE INTO domain VALUES (?, ?, ?, ?)", row)
 
     def delete_domain(self: _Index, name: str) -> None:
         self._connection.execute("DELETE FROM domain WHERE name = ?", (name,))

@@ -276,7 +276,6 @@ CREATE TABLE domain (
     name TEXT PRIMARY KEY,
     created INTEGER NOT NULL,
     dmarc TEXT NOT NULL,
-    mta_sts TEXT NOT NULL,
     reports TEXT NOT NULL
 ) WITHOUT ROWID;
 

@@ -32,7 +32,7 @@ class DomainContract:
 
     @story
     async def test_a_domain_that_was_added_is_there_with_its_keys(self, scene: Scene) -> None:
-        row = Domain("example.org", scene.now, "quarantine", "enforce", "post@example.org")
+        row = Domain("example.org", scene.now, "quarantine", "post@example.org")
         assert not scene.reader.domain_exists("example.org")
         await scene.store.perform(add_domain(row, _keys("b", "a")))
         await scene.store.perform(add_domain(Domain("example.com", scene.now), []))
