@@ -5,7 +5,7 @@ The report that is written then has no field more than ours, whatever stood in t
 
 from postwren.delivery.dsn import Original, compose, is_reportable
 from postwren.delivery.dsn_reader import Limits, parse
-from postwren.delivery.status import Action, PerRecipient, format_said, parse_said
+from postwren.delivery.status import Action, Fate, format_said, parse_said
 from postwren.message.compose import LINE
 from postwren.protocols.smtp.reply import Reply
 
@@ -15,13 +15,10 @@ LIMITS = Limits(facts=4096, recipients=20, returned=2048)
 def target(data: bytes) -> None:
     report = parse(data, LIMITS)
     text = data.decode("utf-8", "replace")
-    fates = [PerRecipient("ann@example.org", text[:50], Reply(550, text[:9], text[:300]), text[-40:], attempted=1)]
+    fates = [Fate("ann@example.org", text[:50], Reply(550, text[:9], text[:300]), text[-40:], attempted=1)]
     if report is not None:
         assert len(report.recipients) <= LIMITS.recipients
-        fates += [
-            PerRecipient(r.final or "x@y", r.original, Reply(550, r.status, r.diagnostic), r.remote_mta)
-            for r in report.recipients
-        ]
+        fates += [Fate(r.final or "x@y", r.original, Reply(550, r.status, r.diagnostic), r.remote_mta) for r in report.recipients]
         for recipient in report.recipients:
             parse_said(format_said(Reply(550, recipient.status, recipient.diagnostic), ""))
     if not is_reportable("bob@example.org", data):

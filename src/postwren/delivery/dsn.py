@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from postwren.delivery.dsn_text import SUBJECTS, explain
-from postwren.delivery.status import Action, PerRecipient, printable, status_of
+from postwren.delivery.status import Action, Fate, printable, status_of
 from postwren.message.compose import (
     LINE,
     Part,
@@ -76,7 +76,7 @@ def is_reportable(reverse_path: str, octets: bytes) -> bool:
 def compose(
     original: Original,
     action: Action,
-    recipients: Sequence[PerRecipient],
+    recipients: Sequence[Fate],
     *,
     hostname: str,
     now: int,
@@ -119,7 +119,7 @@ def _fields(
 # -- the facts (RFC 3464 section 2)
 
 
-def _facts(original: Original, action: Action, recipients: Sequence[PerRecipient], hostname: str, limits: Limits) -> bytes:
+def _facts(original: Original, action: Action, recipients: Sequence[Fate], hostname: str, limits: Limits) -> bytes:
     is_ascii = not original.is_utf8
     groups = [
         [
@@ -133,7 +133,7 @@ def _facts(original: Original, action: Action, recipients: Sequence[PerRecipient
     return b"\r\n".join([b"".join(group) for group in groups])
 
 
-def _recipient_facts(recipient: PerRecipient, action: Action, is_ascii: bool, limits: Limits) -> list[bytes]:
+def _recipient_facts(recipient: Fate, action: Action, is_ascii: bool, limits: Limits) -> list[bytes]:
     fields = []
     kind, semicolon, original = recipient.orcpt.partition(";")
     if semicolon:  # RFC 3461 section 6.3 (d)

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from postwren.delivery.status import Action, PerRecipient, printable, status_of
+from postwren.delivery.status import Action, Fate, printable, status_of
 from postwren.message.date import format_date
 
 __all__ = ["SUBJECTS", "explain"]
@@ -54,7 +54,7 @@ _WIDTH: Final = 76
 
 def explain(
     action: Action,
-    recipients: Sequence[PerRecipient],
+    recipients: Sequence[Fate],
     hostname: str,
     arrived: int,
     about: Sequence[tuple[str, str]],
@@ -62,7 +62,7 @@ def explain(
     is_whole: bool,
 ) -> str:
     """The text. `about` is what the message says of itself: (name, value) of its Subject and so on."""
-    groups: dict[str, list[PerRecipient]] = {}
+    groups: dict[str, list[Fate]] = {}
     for recipient in recipients:
         groups.setdefault(_circumstances(action, recipient, arrived), []).append(recipient)
     pieces = [f"This is the mail server {hostname}.\n\n{_OPENINGS[action]}:\n"]
@@ -78,14 +78,14 @@ def explain(
     return "".join(pieces)
 
 
-def _name(recipient: PerRecipient) -> str:
+def _name(recipient: Fate) -> str:
     """With the address that the sender wrote to, where it is another."""
     address = printable(recipient.address)
     given = printable(recipient.orcpt.partition(";")[2])
     return f"{address} (you wrote to {given})" if given and given.lower() != address.lower() else address
 
 
-def _circumstances(action: Action, recipient: PerRecipient, arrived: int) -> str:
+def _circumstances(action: Action, recipient: Fate, arrived: int) -> str:
     lines = [*_why(recipient), *_when(action, recipient, arrived)]
     if action is Action.FAILED:
         advice = _advice(status_of(recipient, action))
@@ -103,7 +103,7 @@ def _indented(line: str) -> str:
     )
 
 
-def _why(recipient: PerRecipient) -> list[str]:
+def _why(recipient: Fate) -> list[str]:
     reply = recipient.reply
     if reply is None:
         return [printable(recipient.reason)] if recipient.reason else []
@@ -118,7 +118,7 @@ def _enhanced(code: str) -> str:
     return f"{printable(code)} " if code else ""
 
 
-def _when(action: Action, recipient: PerRecipient, arrived: int) -> list[str]:
+def _when(action: Action, recipient: Fate, arrived: int) -> list[str]:
     if action is Action.FAILED and recipient.is_expired:
         since = f" since {format_date(arrived)}" if arrived else ""
         return [f"It was tried again and again{since}."]

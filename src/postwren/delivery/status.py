@@ -1,6 +1,6 @@
 """What became of a recipient, who is told of it, and as which status (RFC 3461 section 5.2, RFC 3463, RFC 3464 section 2.3).
 
-reply of a host -> `PerRecipient` -> `wants` (is a report called for) -> `dsn.compose` (one for all recipients of an action)
+reply of a host -> `Fate` -> `wants` (is a report called for) -> `dsn.compose` (one for all recipients of an action)
 """
 
 import enum
@@ -10,7 +10,7 @@ from typing import Final
 
 from postwren.protocols.smtp.reply import Reply
 
-__all__ = ["Action", "PerRecipient", "format_said", "parse_said", "printable", "status_of", "wants", "wants_relayed"]
+__all__ = ["Action", "Fate", "format_said", "parse_said", "printable", "status_of", "wants", "wants_relayed"]
 
 
 class Action(enum.Enum):
@@ -24,7 +24,7 @@ class Action(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class PerRecipient:
+class Fate:
     """What became of one recipient. Texts may come from anywhere: whoever writes them out takes control characters out.
     Times are seconds since 1970, 0 where there is none."""
 
@@ -93,7 +93,7 @@ _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _CLASSES: Final[dict[Action, str]] = {Action.FAILED: "45", Action.DELAYED: "4"}
 
 
-def status_of(recipient: PerRecipient, action: Action) -> str:
+def status_of(recipient: Fate, action: Action) -> str:
     """status-code of RFC 3464 section 2.3.4, of a class that fits the action: a failure may be for good or for now (RFC 3463
     section 2), a delay is for now, the rest are successes."""
     classes = _CLASSES.get(action, "2")

@@ -15,7 +15,7 @@ from postwren.delivery.dsn import DEFAULT_LIMITS, Original, compose, is_reportab
 from postwren.delivery.dsn_reader import DEFAULT_LIMITS as READER_LIMITS
 from postwren.delivery.dsn_reader import Limits as ReaderLimits
 from postwren.delivery.dsn_reader import Report, parse
-from postwren.delivery.status import Action, PerRecipient
+from postwren.delivery.status import Action, Fate
 from postwren.message.compose import LINE
 from postwren.protocols.smtp.reply import Reply
 from postwren.wire.errors import LocalProtocolError
@@ -23,7 +23,7 @@ from postwren.wire.errors import LocalProtocolError
 HEADER = b"From: ann@example.org\r\nTo: bob@example.net\r\nSubject: Hello\r\nMessage-ID: <1@example.org>\r\n"
 MESSAGE = HEADER + b"\r\nHow are you?\r\n"
 T = 1_700_000_000
-BOB = PerRecipient("bob@example.net", reply=Reply(550, "5.1.1", "No such user"), host="mx.example.net", attempted=T + 60)
+BOB = Fate("bob@example.net", reply=Reply(550, "5.1.1", "No such user"), host="mx.example.net", attempted=T + 60)
 HOSTILE = st.text(st.sampled_from('ab \t\r\n\0\x1b\x85\u2028\u202e:;<>()"\\=?-ü\ud800') | st.characters(), max_size=60)
 
 
@@ -31,7 +31,7 @@ def original(octets: bytes = MESSAGE, **changes: object) -> Original:
     return replace(Original("ann@example.org", octets, len(octets), T), **changes)  # type: ignore[arg-type]
 
 
-def write(of: Original, action: Action, *fates: PerRecipient) -> bytes:
+def write(of: Original, action: Action, *fates: Fate) -> bytes:
     octets = compose(of, action, fates, hostname="mx.example.org", now=T + 100, token="token")
     assert all(len(line) <= LINE and b"\r" not in line and b"\n" not in line for line in octets.split(b"\r\n"))
     return octets
@@ -90,7 +90,7 @@ def test_it_is_an_automatic_answer_to_the_reverse_path_and_belongs_to_the_messag
 
 
 def test_a_delay_says_when_it_is_tried_again_and_given_up() -> None:
-    fate = PerRecipient(
+    fate = Fate(
         "bob@example.net",
         reply=Reply(450, "4.2.0", "Later"),
         host="mx.example.net",
@@ -115,7 +115,7 @@ def test_will_retry_until_is_of_delays_alone(action: Action) -> None:
 @pytest.mark.parametrize("action", [action for action in Action if action is not Action.FAILED])
 def test_only_a_failure_brings_the_message_back(action: Action) -> None:
     """RFC 3461 section 4.3."""
-    octets = write(original(ret="FULL"), action, PerRecipient("bob@example.net"))
+    octets = write(original(ret="FULL"), action, Fate("bob@example.net"))
     assert types_of(octets)[2] == "text/rfc822-headers"
     assert b"How are you?" not in octets
     assert HEADER in octets
@@ -144,10 +144,7 @@ def test_a28_a_thousand_recipients_are_one_report_and_their_answer_stands_in_it_
 
 
 def test_a28_a_thousand_long_answers_do_not_make_a_huge_report() -> None:
-    fates = [
-        PerRecipient(f"b{n}@example.net", reply=Reply(550, "5.1.1", *[f"{n} " + "x" * 2000] * 100), host="mx")
-        for n in range(1000)
-    ]
+    fates = [Fate(f"b{n}@example.net", reply=Reply(550, "5.1.1", *[f"{n} " + "x" * 2000] * 100), host="mx") for n in range(1000)]
     octets = write(original(), Action.FAILED, *fates)
     assert len(octets) < 1_200_000
     assert len(read(octets).recipients) == 1000
@@ -186,7 +183,7 @@ def test_a27_a_report_is_never_reported_on_whoever_says_he_sent_it() -> None:
 def test_a22_a33_nothing_that_others_say_breaks_a_field_or_adds_one(
     said: str, host: str, envid: str, subject: str, utf8: bool
 ) -> None:
-    fate = PerRecipient("bob@example.net", f"rfc822;{said}", Reply(550, "5.1.1", said, host), host, attempted=T)
+    fate = Fate("bob@example.net", f"rfc822;{said}", Reply(550, "5.1.1", said, host), host, attempted=T)
     octets = HEADER.replace(
         b"Hello", subject.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"") or b"x"
     )
@@ -210,17 +207,17 @@ def test_a22_a33_nothing_that_others_say_breaks_a_field_or_adds_one(
 
 def test_facts_are_utf8_where_the_message_travelled_with_smtputf8() -> None:
     octets = MESSAGE.replace(b"Hello", "Grüße".encode())
-    report = write(original(octets, is_utf8=True), Action.FAILED, PerRecipient("jürgen@example.net", "utf-8;jürgen@example.com"))
+    report = write(original(octets, is_utf8=True), Action.FAILED, Fate("jürgen@example.net", "utf-8;jürgen@example.com"))
     assert types_of(report) == ["text/plain", "message/global-delivery-status", "message/global"]
     (recipient,) = read(report).recipients
     assert (recipient.final, recipient.original) == ("jürgen@example.net", "jürgen@example.com")
-    headers = write(original(octets, is_utf8=True, ret="HDRS"), Action.FAILED, PerRecipient("jürgen@example.net"))
+    headers = write(original(octets, is_utf8=True, ret="HDRS"), Action.FAILED, Fate("jürgen@example.net"))
     assert types_of(headers)[2] == "message/global-headers"
 
 
 def test_an_ascii_report_writes_a_utf8_address_in_ascii() -> None:
     """RFC 6533 section 3: utf-8-addr-xtext."""
-    report = write(original(), Action.FAILED, PerRecipient("bob@example.net", "utf-8;jürgen@example.com"))
+    report = write(original(), Action.FAILED, Fate("bob@example.net", "utf-8;jürgen@example.com"))
     assert b"Original-Recipient: utf-8;j\\x{FC}rgen@example.com\r\n" in report
     assert report.isascii()
 
@@ -260,7 +257,7 @@ def test_reports_of_other_servers_are_read(name: str) -> None:
 
 @pytest.mark.parametrize("action", Action)
 def test_what_we_write_we_read(action: Action) -> None:
-    fate = PerRecipient("bob@example.net", "rfc822;Bob@example.com", Reply(250, "2.0.0", "OK"), "mx.example.net", attempted=T)
+    fate = Fate("bob@example.net", "rfc822;Bob@example.com", Reply(250, "2.0.0", "OK"), "mx.example.net", attempted=T)
     report = read(write(original(envid="a+b c"), action, fate))
     assert (report.reporting_mta, report.envid, report.arrived, report.message_id) == (
         "mx.example.org",

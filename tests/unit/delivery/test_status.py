@@ -2,7 +2,7 @@
 
 import pytest
 
-from postwren.delivery.status import Action, PerRecipient, format_said, parse_said, printable, status_of, wants, wants_relayed
+from postwren.delivery.status import Action, Fate, format_said, parse_said, printable, status_of, wants, wants_relayed
 from postwren.protocols.smtp.reply import Reply
 
 ASKED = ["", "NEVER", "SUCCESS", "FAILURE", "DELAY", "SUCCESS,FAILURE", "FAILURE,DELAY", "SUCCESS,FAILURE,DELAY"]
@@ -43,13 +43,13 @@ def test_relayed_is_reported_where_success_was_asked_for_and_the_next_host_will_
     ],
 )
 def test_a_status_is_the_hosts_or_else_what_its_code_means(reply: Reply | None, action: Action, status: str) -> None:
-    assert status_of(PerRecipient("a@b", reply=reply), action) == status
+    assert status_of(Fate("a@b", reply=reply), action) == status
 
 
 def test_what_we_know_better_than_the_reply_comes_first_and_time_that_is_up_has_its_own_status() -> None:
-    assert status_of(PerRecipient("a@b", reply=Reply(550, "5.1.1", "x"), status="5.7.1"), Action.FAILED) == "5.7.1"
-    assert status_of(PerRecipient("a@b", status="nonsense"), Action.FAILED) == "5.4.0"
-    assert status_of(PerRecipient("a@b", is_expired=True), Action.FAILED) == "4.4.7"
+    assert status_of(Fate("a@b", reply=Reply(550, "5.1.1", "x"), status="5.7.1"), Action.FAILED) == "5.7.1"
+    assert status_of(Fate("a@b", status="nonsense"), Action.FAILED) == "5.4.0"
+    assert status_of(Fate("a@b", is_expired=True), Action.FAILED) == "4.4.7"
 
 
 @pytest.mark.parametrize(
