@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from postwren.delivery.dsn import Original, compose, is_reportable
 from postwren.delivery.queue import Notice, Told
-from postwren.delivery.status import Action, PerRecipient
+from postwren.delivery.status import Action, Fate
 from postwren.mailstore.queue import QueuedMessage
 from postwren.protocols.smtp.reply import Reply
 
@@ -29,11 +29,11 @@ class Reporter:
         fates = [self._fate(told, notice.action, now) for told in notice.told]
         return compose(original, notice.action, fates, hostname=self.hostname, now=now, token=self.token())
 
-    def _fate(self, told: Told, action: Action, now: int) -> PerRecipient:
+    def _fate(self, told: Told, action: Action, now: int) -> Fate:
         row, verdict = told.row, told.verdict
         until = now - self.clock()
         is_waiting = action is Action.DELAYED
-        return PerRecipient(
+        return Fate(
             row.address,
             row.orcpt,
             Reply(verdict.code, verdict.enhanced, verdict.text) if verdict.host else None,
