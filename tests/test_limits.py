@@ -70,8 +70,10 @@ ALLOWANCE = "tests/unit/smtp/test_allowance.py"
 SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning of its name
 
 MX = "tests/unit/delivery/test_mx.py"
+CONNECTION, OUTBOUND = "tests/unit/exchange/test_connection.py", "tests/unit/exchange/test_outbound.py"
 HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
+ACME = "tests/unit/exchange/test_acme.py"
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
@@ -89,6 +91,10 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "delivery.mx.MxLimits.hosts": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
     "delivery.mx.MxLimits.addresses": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
+    "exchange.acme.Limits.names": (ACME, "test_so_many_names_and_not_one_more"),
+    "exchange.acme.Limits.polls": (ACME, "test_waiting_has_an_end"),
+    "exchange.acme.Limits.wait": (ACME, "test_waiting_has_an_end"),
+    "exchange.acme.Limits.nonces": (ACME, "test_a_nonce_that_is_refused_is_replaced_and_not_for_ever"),
     "exchange.dane.Limits.chain": (
         "tests/unit/exchange/test_dane.py", "test_so_many_certificates_are_looked_at_and_not_one_more"),
     "exchange.mtasts.Limits.shelf": (STS_CACHE, "test_a_shelf_has_room_for_so_many_and_the_one_longest_unused_goes"),
@@ -99,6 +105,27 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "mailauth.mtasts.Limits.policy": (STS, "test_a10_a_policy_has_64_kilobytes_and_not_one_more_octet"),
     "mailauth.mtasts.Limits.patterns": (STS, "test_a_policy_has_so_many_patterns_and_not_one_more"),
     "mailauth.mtasts.Limits.max_age": (STS, "test_nothing_is_believed_for_longer_than_a_year"),
+    "exchange.limits.OutboundLimits.connect": (CONNECTION, "test_a_host_that_does_not_answer_the_call_is_left"),
+    "exchange.limits.OutboundLimits.greeting": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.hello": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.mail": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.recipient": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.data": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.block": (CONNECTION, "test_a30_a_host_that_does_not_read_is_left"),
+    "exchange.limits.OutboundLimits.message": (CONNECTION, "test_a30_a_host_has_so_long_for_the_answer_to_a_message"),
+    "exchange.limits.OutboundLimits.handshake": (CONNECTION, "test_a_handshake_has_so_long_and_its_failure_may_be_forgiven"),
+    "exchange.limits.OutboundLimits.envelope": (CONNECTION, "test_a30_a_host_has_so_long_for_each_answer"),
+    "exchange.limits.OutboundLimits.quit": (CONNECTION, "test_leaving_takes_no_longer_than_its_limit"),
+    "exchange.limits.OutboundLimits.recipients": (CONNECTION, "test_a_transaction_has_so_many_recipients_and_not_one_more"),
+    "exchange.limits.OutboundLimits.messages": (OUTBOUND, "test_a_connection_carries_so_many_messages_and_not_one_more"),
+    "exchange.limits.OutboundLimits.calls": (OUTBOUND, "test_so_many_addresses_are_called_and_not_one_more"),
+    "exchange.limits.OutboundLimits.connections": (
+        OUTBOUND, "test_there_are_so_many_connections_in_all_and_everybody_has_a_turn"),
+    "exchange.limits.OutboundLimits.connections_of_domain": (
+        OUTBOUND, "test_a_busy_domain_gets_more_connections_up_to_its_limit"),
+    "exchange.limits.OutboundLimits.idle": (OUTBOUND, "test_a_connection_that_stands_too_long_is_ended"),
+    "exchange.limits.OutboundLimits.rest": (OUTBOUND, "test_a_dead_domain_costs_one_message_an_attempt_and_nobody_else_waits"),
+    "exchange.limits.OutboundLimits.longest_rest": (OUTBOUND, "test_a_rest_is_never_longer_than_its_limit"),
     "mailstore.service.accounts.Limits.local_part": (ACCOUNTS, "test_what_cannot_be_a_login_is_refused_with_a_reason"),
     "mailstore.service.accounts.Limits.domain": (HERE, "test_a_login_has_a_domain_that_dns_can_hold"),
     "mailstore.service.mailboxname.Limits.name": (HERE, "test_a_mailbox_name_of_the_limit"),
@@ -197,6 +224,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "protocols.smtp.limits.Limits.message_size": (SMTP_SCRIPT, "a message of the limit"),
     "protocols.smtp.limits.Limits.recipients": (SMTP_SCRIPT, "recipients to the limit"),
     "protocols.smtp.limits.Limits.authenticated_recipients": (SMTP_SCRIPT, "who has logged in may name more"),
+    "protocols.smtp.limits.Limits.hold_seconds": (
+        "tests/unit/smtp/test_hold.py", "test_a_submission_is_held_as_long_as_the_limit_and_not_a_second_longer"),
     "protocols.smtp.limits.Limits.reply_line": (HERE, "test_a_line_of_an_smtp_server_has_its_limit"),
     "protocols.smtp.limits.Limits.reply_lines": (HERE, "test_a_reply_of_an_smtp_server_has_its_limit"),
     "server.imap.settings.ImapSettings.size_limit": (

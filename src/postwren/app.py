@@ -32,6 +32,7 @@ from postwren.delivery.greylist import SETTING as GREYLIST
 from postwren.delivery.greylist import Greylist
 from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
+from postwren.delivery.signing import Signers
 from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
@@ -339,6 +340,7 @@ class Server:
             directory,
             self._authenticator,
             Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
+            Signers(self._store.reader),
             deliver_all,
             time.time,
             os.urandom,

@@ -33,7 +33,7 @@ def free_port_base() -> int:
     """A base whose ports N+10 to N+95 are free now."""
     for base in range(23000 + os.getpid() % 60 * 100, 32000, 100):
         try:
-            for end in (10, 24, 25, 43, 80, 93, 95):
+            for end in (10, 24, 25, 43, 65, 80, 87, 93, 95):
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", base + end))

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import Outcome, deliver_all
+from postwren.delivery.signing import Signers
 from postwren.mailstore import invariant
 from postwren.mailstore.errors import OverQuota, StoreClosed, StoreFailed, StoreFull
 from postwren.mailstore.model import Credentials
@@ -137,6 +138,7 @@ def make_submission(case: Case, store: Store, login: Authenticator | None) -> Sm
         Directory(store, settings.separator, lambda: NOW, 0),
         login,
         Allowance(AllowanceLimits(**limits), lambda: NOW),
+        Signers(store.reader),
         accept,
         lambda: NOW,
         bytes,

@@ -20,6 +20,12 @@ def explain(error: errors.MailstoreError) -> str:
             return f"the address {address} is taken; `postwren address list` shows by whom"
         case errors.NoSuchMailbox(mailbox=mailbox):
             return f"no mailbox {mailbox}"
+        case errors.NoSuchDomain(name=name):
+            return f"no domain {name}; `postwren domain list` shows all, `postwren domain add {name}` adds it"
+        case errors.DomainExists(name=name):
+            return f"the domain {name} is there already; `postwren domain show {name}` shows what is to be published"
+        case errors.DomainInvalid(name=name):
+            return f"{name!r} is no domain; expected a name such as example.org"
         case errors.MailboxNameInvalid(name=name, why=why):
             return f"{name!r} cannot be a mailbox: {why}"
         case errors.OverQuota(limit=limit, is_messages=is_messages):

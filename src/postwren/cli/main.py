@@ -6,7 +6,7 @@ import typer
 
 from postwren import __version__
 from postwren.archive.detect import ArchiveError
-from postwren.cli import account, address, check, config, deliver, export, import_, recover, serve, sync
+from postwren.cli import account, address, check, config, deliver, export, import_, queue, recover, serve, sync
 from postwren.cli.explanation import explain
 from postwren.config.loader import ConfigError
 from postwren.mailstore import errors
@@ -40,6 +40,7 @@ app.command("import")(import_.import_)
 app.command("export")(export.export)
 app.command("recover")(recover.recover_)
 app.command("check")(check.check)
+app.add_typer(queue.app, name="queue")
 app.add_typer(sync.app, name="sync")
 app.add_typer(config.app, name="config")
 

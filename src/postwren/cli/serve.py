@@ -23,7 +23,7 @@ def serve(
             metavar="N",
             min=1,
             max=65000,
-            help="With --dev: SMTP on N+25, LMTP N+24, submission N+87 and N+65, IMAP N+43 and N+93, POP3 N+10 and N+95, HTTP N+80.",
+            help="With --dev: SMTP N+25, LMTP N+24, submission N+87 and N+65, IMAP N+43 and N+93, POP3 N+10 and N+95, HTTP N+80.",
         ),
     ] = 2000,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,

@@ -29,7 +29,8 @@ def example() -> str:
 
 
 def _option(field: msgspec.structs.FieldInfo) -> list[str]:
-    return [f"# {field.name} = {_toml(field.default)}  # {_description(field.type)}"]
+    default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    return [f"# {field.name} = {_toml(default)}  # {_description(field.type)}"]
 
 
 def _description(kind: Any) -> str:

@@ -63,11 +63,13 @@ def _set_from_environment(values: dict[str, Any], name: str, text: str) -> None:
     try:
         default = options()[dotted].default
         value: Any = text
-        if isinstance(default, tuple):
+        if default is msgspec.NODEFAULT:  # the one table: NAME=NUMBER, ...
+            value = {name.strip(): int(number) for name, _, number in (part.partition("=") for part in text.split(",") if part)}
+        elif isinstance(default, tuple):
             value = [part.strip() for part in text.split(",") if part.strip()]
         elif not isinstance(default, str):
             value = msgspec.convert(text, type(default), strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"environment: {name}: {error}") from None
     section, _, option = dotted.rpartition(".")
     place = values.setdefault(section, {}) if section else values

@@ -17,6 +17,7 @@ __all__ = [
     "Log",
     "Login",
     "MtaSts",
+    "Outbound",
     "Pop3",
     "Smtp",
     "Storage",
@@ -116,6 +117,23 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patience: Annotated[Seconds, Meta(description="for the DNS, for SPF and DKIM together and again for DMARC", le=60)] = 20.0
 
 
+class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Mail on its way to other hosts."""
+
+    smarthost: Annotated[str, Meta(description='HOST:PORT that takes all of it; "" asks the DNS for each domain')] = ""
+    smarthost_tls: Annotated[
+        Literal["starttls", "implicit", "none"], Meta(description="with it; none only for a host on this machine")
+    ] = "starttls"
+    login: Annotated[str, Meta(description="to log in there by, with the password in password_file")] = ""
+    password_file: Annotated[str, Meta(description="path of a file whose first line is that password")] = ""
+    bind: Annotated[str, Meta(description='an address of this machine to connect from; "" leaves it to the system')] = ""
+    ports: Annotated[
+        dict[str, Annotated[int, Meta(ge=1, le=65535)]],
+        Meta(description='MX host to another port than 25, for trying out: { "mx.b.example" = 3025 }'),
+    ] = {}
+    connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
+
+
 class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way out, by POP3."""
 
@@ -174,6 +192,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     judge: Judge = Judge()
     submission: Submission = Submission()
     mta_sts: MtaSts = MtaSts()
+    outbound: Outbound = Outbound()
     pop3: Pop3 = Pop3()
     imap: Imap = Imap()
     login: Login = Login()

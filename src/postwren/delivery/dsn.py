@@ -76,7 +76,7 @@ def is_reportable(reverse_path: str, octets: bytes) -> bool:
 def compose(
     original: Original,
     action: Action,
-    fates: Sequence[Fate],
+    recipients: Sequence[Fate],
     *,
     hostname: str,
     now: int,
@@ -85,13 +85,13 @@ def compose(
 ) -> bytes:
     """The report, for `original.reverse_path` and from <>. `token` is random, of characters that a Message-ID may have; `now` is
     in seconds since 1970. Raises LocalProtocolError where `is_reportable` says no or there is nobody to report on."""
-    if not fates or not is_reportable(original.reverse_path, original.octets):
+    if not recipients or not is_reportable(original.reverse_path, original.octets):
         raise LocalProtocolError("a report that must not be")
     header = read_header(original.octets)
     returned, is_whole = _returned(original, action, header, limits)
     about = [(name, decode_words(header.first(name.lower().encode()) or b"")) for name in ("Subject", "Date", "To", "Message-ID")]
-    text = explain(action, fates, hostname, original.arrived, about, is_whole=is_whole)
-    facts = _facts(original, action, fates, hostname, limits)
+    text = explain(action, recipients, hostname, original.arrived, about, is_whole=is_whole)
+    facts = _facts(original, action, recipients, hostname, limits)
     kind = "message/delivery-status" if facts.isascii() else "message/global-delivery-status"
     parts = [text_part(text, is_8bit=original.is_utf8), encoded_part(kind, facts, is_8bit=True), returned]
     fields = _fields(original, action, header, hostname, now, token, limits)
@@ -119,7 +119,7 @@ def _fields(
 # -- the facts (RFC 3464 section 2)
 
 
-def _facts(original: Original, action: Action, fates: Sequence[Fate], hostname: str, limits: Limits) -> bytes:
+def _facts(original: Original, action: Action, recipients: Sequence[Fate], hostname: str, limits: Limits) -> bytes:
     is_ascii = not original.is_utf8
     groups = [
         [
@@ -129,30 +129,32 @@ def _facts(original: Original, action: Action, fates: Sequence[Fate], hostname: 
             structured_field("Arrival-Date", format_date(original.arrived)) if original.arrived else b"",
         ]
     ]
-    groups += [_recipient_facts(fate, action, is_ascii, limits) for fate in fates]
+    groups += [_recipient_facts(recipient, action, is_ascii, limits) for recipient in recipients]
     return b"\r\n".join([b"".join(group) for group in groups])
 
 
-def _recipient_facts(fate: Fate, action: Action, is_ascii: bool, limits: Limits) -> list[bytes]:
+def _recipient_facts(recipient: Fate, action: Action, is_ascii: bool, limits: Limits) -> list[bytes]:
     fields = []
-    kind, semicolon, original = fate.orcpt.partition(";")
+    kind, semicolon, original = recipient.orcpt.partition(";")
     if semicolon:  # RFC 3461 section 6.3 (d)
         fields.append(structured_field("Original-Recipient", _typed(printable(kind, is_ascii=True), original, is_ascii)))
     fields += [
-        structured_field("Final-Recipient", _typed("rfc822" if fate.address.isascii() else "utf-8", fate.address, is_ascii)),
+        structured_field(
+            "Final-Recipient", _typed("rfc822" if recipient.address.isascii() else "utf-8", recipient.address, is_ascii)
+        ),
         structured_field("Action", action.value),
-        structured_field("Status", status_of(fate, action)),
+        structured_field("Status", status_of(recipient, action)),
     ]
-    if fate.host:
-        fields.append(structured_field("Remote-MTA", f"dns; {printable(fate.host, is_ascii=True)}"))
-    if fate.reply is not None:
-        words = [str(fate.reply.code), fate.reply.enhanced, *fate.reply.lines]
+    if recipient.host:
+        fields.append(structured_field("Remote-MTA", f"dns; {printable(recipient.host, is_ascii=True)}"))
+    if recipient.reply is not None:
+        words = [str(recipient.reply.code), recipient.reply.enhanced, *recipient.reply.lines]
         said = printable(" ".join([word for word in words if word])[: limits.diagnostic], is_ascii=is_ascii)
         fields.append(structured_field("Diagnostic-Code", f"smtp; {said}"))
-    if fate.attempted:
-        fields.append(structured_field("Last-Attempt-Date", format_date(fate.attempted)))
-    if fate.retry_until and action is Action.DELAYED:  # RFC 3464 section 2.3.9: of these only
-        fields.append(structured_field("Will-Retry-Until", format_date(fate.retry_until)))
+    if recipient.attempted:
+        fields.append(structured_field("Last-Attempt-Date", format_date(recipient.attempted)))
+    if recipient.retry_until and action is Action.DELAYED:  # RFC 3464 section 2.3.9: of these only
+        fields.append(structured_field("Will-Retry-Until", format_date(recipient.retry_until)))
     return fields
 
 

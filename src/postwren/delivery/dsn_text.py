@@ -1,7 +1,7 @@
 """The part of a report that people read: what happened, to whom, why, and what to do (RFC 3464 section 1, RFC 6522 section 3).
 
-Recipients who share a fate stand together, so that a thousand of them do not repeat one answer a thousand times. What other hosts
-said is quoted, without control characters and shortened (A-33).
+Recipients of whom the same is to be said stand together, so that a thousand of them do not repeat one answer a thousand times.
+What other hosts said is quoted, without control characters and shortened (A-33).
 """
 
 import textwrap
@@ -53,36 +53,42 @@ _WIDTH: Final = 76
 
 
 def explain(
-    action: Action, fates: Sequence[Fate], hostname: str, arrived: int, about: Sequence[tuple[str, str]], *, is_whole: bool
+    action: Action,
+    recipients: Sequence[Fate],
+    hostname: str,
+    arrived: int,
+    about: Sequence[tuple[str, str]],
+    *,
+    is_whole: bool,
 ) -> str:
     """The text. `about` is what the message says of itself: (name, value) of its Subject and so on."""
     groups: dict[str, list[Fate]] = {}
-    for fate in fates:
-        groups.setdefault(_circumstances(action, fate, arrived), []).append(fate)
+    for recipient in recipients:
+        groups.setdefault(_circumstances(action, recipient, arrived), []).append(recipient)
     pieces = [f"This is the mail server {hostname}.\n\n{_OPENINGS[action]}:\n"]
     shown = list(groups.items())[:_MOST_GROUPS]
-    others = [fate for members in list(groups.values())[_MOST_GROUPS:] for fate in members]
+    others = [recipient for members in list(groups.values())[_MOST_GROUPS:] for recipient in members]
     if others:
         shown.append(("    Each of these has reasons of its own: see the facts for programs.\n", others))
     for circumstances, members in shown:
-        pieces += ["\n", *[f"  {_name(fate)}\n" for fate in members]]
+        pieces += ["\n", *[f"  {_name(recipient)}\n" for recipient in members]]
         if circumstances:
             pieces += ["\n", circumstances]
     pieces.append(_closing(action, arrived, about, is_whole))
     return "".join(pieces)
 
 
-def _name(fate: Fate) -> str:
+def _name(recipient: Fate) -> str:
     """With the address that the sender wrote to, where it is another."""
-    address = printable(fate.address)
-    given = printable(fate.orcpt.partition(";")[2])
+    address = printable(recipient.address)
+    given = printable(recipient.orcpt.partition(";")[2])
     return f"{address} (you wrote to {given})" if given and given.lower() != address.lower() else address
 
 
-def _circumstances(action: Action, fate: Fate, arrived: int) -> str:
-    lines = [*_why(fate), *_when(action, fate, arrived)]
+def _circumstances(action: Action, recipient: Fate, arrived: int) -> str:
+    lines = [*_why(recipient), *_when(action, recipient, arrived)]
     if action is Action.FAILED:
-        advice = _advice(status_of(fate, action))
+        advice = _advice(status_of(recipient, action))
         lines += [advice] if advice else []
     return "".join([_indented(line) + "\n" for line in lines])
 
@@ -97,13 +103,13 @@ def _indented(line: str) -> str:
     )
 
 
-def _why(fate: Fate) -> list[str]:
-    reply = fate.reply
+def _why(recipient: Fate) -> list[str]:
+    reply = recipient.reply
     if reply is None:
-        return [printable(fate.reason)] if fate.reason else []
-    host = f"The server {printable(fate.host)}" if fate.host else "The server"
+        return [printable(recipient.reason)] if recipient.reason else []
+    host = f"The server {printable(recipient.host)}" if recipient.host else "The server"
     if reply.is_positive:
-        return [f"{host} took it."] if fate.host else []
+        return [f"{host} took it."] if recipient.host else []
     said = [f"> {reply.code} {_enhanced(reply.enhanced)}{printable(line[:_LINE])}" for line in reply.lines[:_ANSWER_LINES]]
     return [f"{host} answered:", *(said or [f"> {reply.code}"])]
 
@@ -112,15 +118,15 @@ def _enhanced(code: str) -> str:
     return f"{printable(code)} " if code else ""
 
 
-def _when(action: Action, fate: Fate, arrived: int) -> list[str]:
-    if action is Action.FAILED and fate.is_expired:
+def _when(action: Action, recipient: Fate, arrived: int) -> list[str]:
+    if action is Action.FAILED and recipient.is_expired:
         since = f" since {format_date(arrived)}" if arrived else ""
         return [f"It was tried again and again{since}."]
     if action is not Action.DELAYED:
         return []
-    lines = [f"It is tried again at about {format_date(fate.next_attempt)}."] if fate.next_attempt else []
-    if fate.retry_until:
-        lines.append(f"If nothing helps, it is given up at {format_date(fate.retry_until)}, and you are told.")
+    lines = [f"It is tried again at about {format_date(recipient.next_attempt)}."] if recipient.next_attempt else []
+    if recipient.retry_until:
+        lines.append(f"If nothing helps, it is given up at {format_date(recipient.retry_until)}, and you are told.")
     return lines
 
 

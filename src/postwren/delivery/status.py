@@ -1,6 +1,6 @@
 """What became of a recipient, who is told of it, and as which status (RFC 3461 section 5.2, RFC 3463, RFC 3464 section 2.3).
 
-reply of a host -> `Fate` -> `wants` (is a report called for) -> `dsn.compose` (one for all fates of an action)
+reply of a host -> `Fate` -> `wants` (is a report called for) -> `dsn.compose` (one for all recipients of an action)
 """
 
 import enum
@@ -93,19 +93,19 @@ _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}")
 _CLASSES: Final[dict[Action, str]] = {Action.FAILED: "45", Action.DELAYED: "4"}
 
 
-def status_of(fate: Fate, action: Action) -> str:
+def status_of(recipient: Fate, action: Action) -> str:
     """status-code of RFC 3464 section 2.3.4, of a class that fits the action: a failure may be for good or for now (RFC 3463
     section 2), a delay is for now, the rest are successes."""
     classes = _CLASSES.get(action, "2")
-    reply = fate.reply
-    candidates = [fate.status]
+    reply = recipient.reply
+    candidates = [recipient.status]
     if reply is not None:
         candidates += [reply.enhanced, _STATUS.get(reply.code, f"{reply.code // 100}.0.0")]
     for status in candidates:
         if _ENHANCED.fullmatch(status) and status[0] in classes:
             return status
     if action in (Action.FAILED, Action.DELAYED) and reply is None:
-        return "4.4.7" if fate.is_expired else f"{classes[-1]}.4.0"
+        return "4.4.7" if recipient.is_expired else f"{classes[-1]}.4.0"
     return f"{classes[-1]}.0.0"
 
 

@@ -21,3 +21,10 @@ class OutboundLimits:
     envelope: float = 1200  # from MAIL to the answer to DATA, whatever the number of recipients
     quit: float = 5
     recipients: int = 100  # of one transaction: RFC 5321 section 4.5.3.1.8
+    messages: int = 100  # over one connection
+    calls: int = 12  # addresses that are tried for a domain before it rests
+    connections: int = 100
+    connections_of_domain: int = 5
+    idle: float = 5  # that a connection is kept for the next message
+    rest: float = 300  # of a domain none of whose hosts answers: twice as long each time
+    longest_rest: float = 3600

@@ -9,6 +9,8 @@ __all__ = [
     "AccountExists",
     "AddressTaken",
     "BodyCorrupt",
+    "DomainExists",
+    "DomainInvalid",
     "EntryInvalid",
     "IdentifierInvalid",
     "LoginInvalid",
@@ -18,6 +20,7 @@ __all__ = [
     "MessageGone",
     "NoSuchAccount",
     "NoSuchAddress",
+    "NoSuchDomain",
     "NoSuchMailbox",
     "OverQuota",
     "QueryTooBig",
@@ -60,6 +63,30 @@ class LoginInvalid(MailstoreError):
         super().__init__(login, why)
         self.login = login
         self.why = why
+
+
+class NoSuchDomain(MailstoreError):
+    """The domain has no row."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class DomainExists(MailstoreError):
+    """The domain has a row."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class DomainInvalid(MailstoreError):
+    """The name is none that mail can be sent to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 class NoSuchAddress(MailstoreError):

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
+from postwren.mailstore.domain import KeyState
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import Account, BodyRef, ChangeKind, Email, Entry, Mailbox
 from postwren.mailstore.port import Reader
@@ -19,7 +20,7 @@ from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service.flags import DELETED, SEEN
 from postwren.terms import INBOX, AccountId, FlagSetId, MailboxId, ModSeq, Uid
 
-__all__ = ["BodyPieces", "Violation", "check", "check_account", "check_queue"]
+__all__ = ["BodyPieces", "Violation", "check", "check_account", "check_domains", "check_queue"]
 
 BodyPieces: TypeAlias = Callable[[BodyRef], Iterable[bytes]]
 """`Store.body_pieces`."""
@@ -49,6 +50,20 @@ def check(reader: Reader, body_pieces: BodyPieces | None = None) -> Iterator[Vio
     if queue is not None:
         yield from check_account(reader, queue, body_pieces)
     yield from check_queue(reader, queue)
+    yield from check_domains(reader)
+
+
+def check_domains(reader: Reader) -> Iterator[Violation]:
+    """A key that signs has a private half, and of each algorithm a domain has one; a retired key has none."""
+    for domain in reader.domains():
+        if domain.name != domain.name.lower() or not domain.name.isascii():
+            yield Violation(None, None, "domain", f"{domain.name} is not in its canonical form")
+        signing = Counter(key.algorithm for key in reader.dkim_keys(domain.name) if key.state is KeyState.ACTIVE)
+        if any(count > 1 for count in signing.values()):
+            yield Violation(None, None, "domain", f"{domain.name} has several keys of one kind that sign")
+        for key in reader.dkim_keys(domain.name):
+            if bool(key.private.reveal()) is (key.state is KeyState.RETIRED):
+                yield Violation(None, None, "domain", f"{domain.name} has a key {key.selector} with the wrong state")
 
 
 def check_queue(reader: Reader, queue: Account | None) -> Iterator[Violation]:

@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from postwren.mailstore.columns import Columns, FlagColumns
 from postwren.mailstore.digests import Digests
+from postwren.mailstore.domain import DomainReader, DomainWriter
 from postwren.mailstore.model import (
     Account,
     AddressRow,
@@ -53,7 +54,7 @@ UidRanges: TypeAlias = Sequence[tuple[int, int]]
 """Closed, ascending, disjoint ranges of UIDs: the only form in which sets of UIDs travel."""
 
 
-class Reader(ReplicaReader, QueueReader, Protocol):
+class Reader(ReplicaReader, QueueReader, DomainReader, Protocol):
     """Row-level reads. `account_id` comes first in everything: no read spans accounts but the directory's."""
 
     # -- directory
@@ -65,7 +66,7 @@ class Reader(ReplicaReader, QueueReader, Protocol):
     def address(self, address: Address) -> AddressRow | None: ...
     def addresses(self, account_id: AccountId | None = None) -> Iterator[AddressRow]: ...
     def domain_exists(self, domain: str) -> bool:
-        """Whether any address is in this domain."""
+        """Whether any address is in this domain, or it has a row of its own."""
 
     def only_domain(self) -> str | None:
         """The domain of all addresses where there is exactly one domain."""
@@ -144,7 +145,7 @@ class Reader(ReplicaReader, QueueReader, Protocol):
         """All interned sets of the account, the empty one too."""
 
 
-class Transaction(Reader, ReplicaWriter, QueueWriter, Protocol):
+class Transaction(Reader, ReplicaWriter, QueueWriter, DomainWriter, Protocol):
     """Row-level writes inside a unit of work; they see their own effects. Rows are replaced whole."""
 
     def insert_account(self, account: Account) -> None: ...

@@ -15,7 +15,7 @@ import dns.resolver
 
 from postwren.wire.resolver import Answer, HostAddress, Kind, Mx, Ptr, Record, ResolverFailed, Srv, Tlsa, Txt
 
-__all__ = ["SystemResolver"]
+__all__ = ["RECORDS", "SystemResolver", "plain_name"]
 
 _PATIENCE: Final = 3.0
 _MOST_RECORDS: Final = 32
@@ -40,9 +40,9 @@ class SystemResolver:
             return Answer()
         except (dns.exception.DNSException, OSError) as error:
             raise ResolverFailed(str(error)) from None
-        records = tuple(_RECORDS[kind](data) for data in list(answer.rrset or ())[:_MOST_RECORDS])
+        records = tuple(RECORDS[kind](data) for data in list(answer.rrset or ())[:_MOST_RECORDS])
         is_signed = bool(answer.response.flags & dns.flags.AD)
-        name = _name(answer.canonical_name) if records else ""
+        name = plain_name(answer.canonical_name) if records else ""
         return Answer(records, is_signed and _is_here(str(answer.nameserver)), name)
 
 
@@ -53,16 +53,18 @@ def _is_here(nameserver: str) -> bool:
         return False
 
 
-def _name(name: Any) -> str:
+def plain_name(name: Any) -> str:
+    """As `wire.resolver` writes names."""
     return str(name.to_text(omit_final_dot=True)).rstrip(".").lower()
 
 
-_RECORDS: Final[dict[Kind, Callable[[Any], Record]]] = {
+# from what dnspython makes of a record's data
+RECORDS: Final[dict[Kind, Callable[[Any], Record]]] = {
     "A": lambda data: HostAddress(data.address),
     "AAAA": lambda data: HostAddress(data.address),
-    "MX": lambda data: Mx(data.preference, _name(data.exchange)),
-    "PTR": lambda data: Ptr(_name(data.target)),
-    "SRV": lambda data: Srv(data.priority, data.weight, data.port, _name(data.target)),
+    "MX": lambda data: Mx(data.preference, plain_name(data.exchange)),
+    "PTR": lambda data: Ptr(plain_name(data.target)),
+    "SRV": lambda data: Srv(data.priority, data.weight, data.port, plain_name(data.target)),
     "TLSA": lambda data: Tlsa(data.usage, data.selector, data.mtype, data.cert),
     "TXT": lambda data: Txt(b"".join(data.strings)),
 }

@@ -42,6 +42,17 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert config.listen.pop3 == ("[::1]:110", "127.0.0.1:110")
 
 
+def test_a_table_comes_from_the_environment_too(tmp_path: Path) -> None:
+    path = tmp_path / "postwren.toml"
+    path.write_text('[outbound]\nports = { "mx.b.example" = 3025 }\n')
+    assert load_config(path, {}).outbound.ports == {"mx.b.example": 3025}
+    config = load_config(None, {"POSTWREN_OUTBOUND_PORTS": "mx.b.example=3025, a=26"})
+    assert config.outbound.ports == {"mx.b.example": 3025, "a": 26}
+    for wrong in ("mx.b.example", "a=x", "a=70000"):
+        with pytest.raises(ConfigError, match=r"(?i)ports"):
+            load_config(None, {"POSTWREN_OUTBOUND_PORTS": wrong})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

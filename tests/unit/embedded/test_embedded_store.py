@@ -19,7 +19,7 @@ from postwren.mailstore.service.deliver import Target, deliver
 from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.embedded.check import DiskCheck
 from postwren.storage.embedded.index import connect
-from postwren.storage.embedded.schema import MIGRATIONS, VERSION, SchemaTooNew, queue_tables
+from postwren.storage.embedded.schema import MIGRATIONS, VERSION, SchemaTooNew, domain_tables, queue_tables
 from postwren.storage.embedded.volume import Volume
 
 
@@ -76,6 +76,25 @@ def test_an_index_from_before_the_queue_gets_its_tables_and_keeps_its_rows(tmp_p
     async def look(store: EmbeddedStore) -> None:
         assert store.reader.queue_size() == (0, 0)
         assert [account.login for account in store.reader.accounts()] == ["ben@example.org"]
+
+    run(look, tmp_path)
+
+
+def test_an_index_from_before_the_domains_gets_their_tables(tmp_path: Path) -> None:
+    before = MIGRATIONS.index(domain_tables)
+    connection = connect(tmp_path / "index.db", 1.0)
+    for migration in MIGRATIONS[:before]:
+        migration(connection)
+    connection.execute("INSERT INTO address VALUES ('example.org', 'ben', 1)")
+    connection.execute(f"PRAGMA user_version = {before}")
+    connection.close()
+
+    async def look(store: EmbeddedStore) -> None:
+        assert store.reader.domains() == []
+        assert store.reader.domain_exists("example.org")
+        assert not store.reader.domain_exists("example.com")
+        row = next(store.reader.addresses())
+        await store.perform(lambda tx: tx.delete_address(row.address))  # it reaches no account
 
     run(look, tmp_path)
 

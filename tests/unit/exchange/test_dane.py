@@ -119,7 +119,9 @@ def test_so_many_certificates_are_looked_at_and_not_one_more(above: int) -> None
 
 
 @pytest.mark.parametrize(
-    "octets", [b"", b"\x30", b"\x30\x84\xff\xff\xff\xff", LEAF.der[:100], b"\x30\x80" * 50, b"garbage" * 100]
+    "octets",
+    [b"", b"\x30", b"\x30\x84\xff\xff\xff\xff", LEAF.der[:100], b"\x30\x80" * 50, b"garbage" * 100],
+    ids=["none", "one octet", "a long length", "a part of one", "no end", "garbage"],
 )
 def test_what_is_no_certificate_matches_nothing(octets: bytes) -> None:
     records = [tlsa(3, 1, 1, LEAF.der), tlsa(2, 0, 1, ROOT.der)]

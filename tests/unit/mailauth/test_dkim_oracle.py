@@ -25,10 +25,11 @@ def published(name: bytes, timeout: int = 5) -> bytes | None:
 
 def messages() -> Iterator[bytes]:
     chance = random.Random(8)
-    for _ in range(60):
+    for _ in range(40):
         body = b"".join(chance.choices([b" ", b"\t", b"\r\n", b"x", b"=", b"\xc3\xa4", b"."], k=chance.randrange(30))) + b"x\r\n"
         yield HEADER + body + b"\r\n" * chance.randrange(3)
-    for path in corpus()[:120]:
+    paths = corpus()
+    for path in paths[:: len(paths) // 25 + 1]:
         octets = re.sub(rb"\r?\n", b"\r\n", path.read_bytes())
         header, empty_line, _ = octets.partition(b"\r\n\r\n")
         if empty_line and len(re.findall(rb"^from:", header, re.MULTILINE | re.IGNORECASE)) == 1 and len(octets) < 50_000:
@@ -55,7 +56,7 @@ def test_dkimpy_verifies_what_we_sign() -> None:
         whole = signed(*cut(message), now=NOW)
         assert [dkim.DKIM(whole).verify(idx, dnsfunc=published) for idx in (0, 1)] == [True, True], message
         count += 1
-    assert count >= 60
+    assert count >= 40
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_we_verify_what_dkimpy_signs(ways: tuple[bytes, bytes]) -> None:
         else:
             key = {"selector": b"r1", "privkey": PEM}
         field = dkim.DKIM(message).sign(domain=b"example.org", canonicalize=ways, **key)
-        assert verdicts(field + message, now=NOW) == ["pass"], message
+        assert verdicts(field + message, now=NOW)[0] == "pass", message  # others may be signatures of its own
         assert verified(field + message, now=NOW, piece=11) == verified(field + message, now=NOW)
 
 

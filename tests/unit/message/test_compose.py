@@ -26,6 +26,11 @@ def test_utf8_stands_as_it_is_where_the_message_travels_with_smtputf8() -> None:
     assert field("Subject", "Grüße", is_utf8=True) == "Subject: Grüße\r\n".encode()
 
 
+def test_a_word_that_no_line_holds_is_encoded_or_broken() -> None:
+    assert max(map(len, field("Subject", "y" * 1500).split(b"\r\n"))) <= 76
+    assert max(map(len, structured_field("X", "y" * 1500 + "ö" * 700).split(b"\r\n"))) <= 998
+
+
 def test_what_looks_like_an_encoded_word_is_encoded() -> None:
     assert field("Subject", "=?utf-8?q?x?=") == b"Subject: =?utf-8?b?PT91dGYtOD9xP3g/PQ==?=\r\n"
 

@@ -374,6 +374,32 @@ def test_a_server_that_is_talked_to_before_its_greeting_drops() -> None:
     assert server.next_event() == CommandRejected(say.PIPELINED, is_fatal=True)
 
 
+@pytest.mark.parametrize(
+    ("before", "command", "reply", "fault"),
+    [
+        (b"", b"EHLO c\r\n", say.OK, say.PIPELINED),
+        (b"EHLO c\r\n", b"AUTH PLAIN AGEAYg==\r\n", Reply(235, "2.7.0", "welcome"), say.PIPELINED),
+        (b"EHLO c\r\n", b"AUTH PLAIN AGEAYg==\r\n", Reply(535, "5.7.8", "no"), say.PIPELINED),
+        (b"EHLO c\r\n", b"STARTTLS\r\n", say.READY_FOR_TLS, say.TLS_PIPELINED),
+        (b"EHLO c\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\n", b"DATA\r\n", say.START_DATA, say.PIPELINED),
+    ],
+)
+def test_a21_what_comes_before_the_reply_that_must_be_waited_for_drops(
+    before: bytes, command: bytes, reply: Reply, fault: Reply
+) -> None:
+    server = ServerConnection("mx")
+    server.open(Reply(220, "", "mx"), is_tls=False, can_start_tls=True)
+    for line in before.splitlines(keepends=True):
+        server.receive_data(line)
+        server.next_event()
+        server.send(say.OK)
+    server.receive_data(command)
+    server.next_event()
+    server.receive_data(b"RSET\r\n")
+    server.send(reply)
+    assert server.next_event() == CommandRejected(fault, is_fatal=True)
+
+
 def test_octets_between_starttls_and_tls_drop() -> None:
     """A-01, in two segments."""
     server = ServerConnection("mx")

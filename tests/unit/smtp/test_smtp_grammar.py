@@ -9,6 +9,7 @@ from postwren.protocols.smtp.command import (
     COMMANDS,
     Auth,
     Bdat,
+    Burl,
     Command,
     Data,
     Ehlo,
@@ -19,6 +20,7 @@ from postwren.protocols.smtp.command import (
     Vrfy,
     format_command,
 )
+from postwren.protocols.smtp.hold import HoldFor, HoldUntil
 from postwren.protocols.smtp.params import (
     Body,
     CommandFault,
@@ -53,6 +55,7 @@ mail_params = st.builds(
     auth=st.none() | st.just("") | addresses,
     requiretls=st.booleans(),
     token=st.none() | printable.filter(str.strip),
+    hold=st.none() | st.builds(HoldFor, st.integers(1, 10**9 - 1)) | st.builds(HoldUntil, st.integers(0, 4 * 10**9)),
 )
 rcpt_params = st.builds(
     RcptParams,
@@ -72,6 +75,7 @@ def parse(line: bytes) -> Command:
     st.builds(Mail, st.none() | addresses, mail_params)
     | st.builds(Rcpt, addresses | st.just(POSTMASTER), rcpt_params)
     | st.builds(Bdat, st.integers(0, 10**19), st.booleans())
+    | st.builds(Burl, st.just("imap://ann@x/INBOX;uid=1/;urlauth=submit+ann:internal:91"), st.booleans())
     | st.sampled_from([Ehlo("c"), Data(), Noop(), StartTls(), Vrfy("ann"), Auth("PLAIN")])
 )
 def test_what_is_formatted_parses_back(command: Command) -> None:

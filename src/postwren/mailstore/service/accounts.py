@@ -28,6 +28,7 @@ __all__ = [
     "LIMITS",
     "Limits",
     "add_address",
+    "ascii_domain",
     "canonical_address",
     "canonical_login",
     "create_account",
@@ -166,7 +167,7 @@ def canonical_address(address: Address) -> Address:
     if not local.isascii():
         local = unicodedata.normalize("NFC", local)
     if not domain.isascii():
-        domain = _ascii_domain(domain) or domain
+        domain = ascii_domain(domain) or domain
     return Address(local, domain)
 
 
@@ -192,13 +193,13 @@ def _login_address(login: str) -> Address:
         raise LoginInvalid(login, f"more than {LIMITS.local_part} octets before the @")
     if _LOCAL_PART.fullmatch(local) is None or not local.isprintable():
         raise LoginInvalid(login, f"{local!r} is not a name that mail can be sent to")
-    ascii_domain = _ascii_domain(domain)
-    if ascii_domain is None or len(ascii_domain) > LIMITS.domain:
+    name = ascii_domain(domain)
+    if name is None or len(name) > LIMITS.domain:
         raise LoginInvalid(login, f"{domain!r} is not a domain name")
-    return canonical_address(Address(local, ascii_domain))
+    return canonical_address(Address(local, name))
 
 
-def _ascii_domain(domain: str) -> str | None:
+def ascii_domain(domain: str) -> str | None:
     """A-labels of a domain (RFC 5890, UTS 46), or None when it is none."""
     if len(domain) > LIMITS.domain:
         return None

@@ -1,9 +1,9 @@
-"""The client's side of an SMTP or LMTP connection (RFC 5321, 2033, 2920, 3030, 3207, 4954).
+"""The client's side of an SMTP or LMTP connection (RFC 5321, 2033, 2920, 3030, 3207, 4468, 4954).
 
     greeting -> `Greeted`; send(Ehlo) -> `HelloAnswered`, with HELO tried by itself where EHLO is not known
     send(Mail), send(Rcpt) ..., send(Data) -> one `Answered` each; written at once where the server offers PIPELINING,
         else one after the other
-    after 354: send_body() -> `MessageAnswered`; or send_chunk() -> `Answered` a chunk, `MessageAnswered` for the last
+    after 354: send_body() -> `MessageAnswered`; or send_chunk(), send_url() -> `Answered` a chunk, `MessageAnswered` for the last
 
 Whatever the server says that is no answer to anything, or no reply at all, ends in `Broken`: nothing is written after
 it (A-03). A body with a bare CR, a bare LF or a NUL is never sent (A-20, the sender's side).
@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 from postwren.protocols.smtp.command import (
     Auth,
     Bdat,
+    Burl,
     Command,
     Data,
     Ehlo,
@@ -188,8 +189,8 @@ class ClientConnection:
     def send(self, command: Command) -> None:
         """Write a command now, or when those before it are answered."""
         self._check_open()
-        if isinstance(command, Bdat):
-            raise LocalProtocolError("chunks are sent with their octets")
+        if isinstance(command, Bdat | Burl):
+            raise LocalProtocolError("chunks are sent with their octets or their URL")
         if not (self._expected or self._queue) and type(command) not in ALLOWED[self._state]:
             raise LocalProtocolError(f"{type(command).__name__} in state {self._state.value}")
         format_command(command)  # refuse it here, not when its turn comes
@@ -220,6 +221,18 @@ class ClientConnection:
             raise LocalProtocolError("no recipient was accepted yet")
         chunk = Bdat(len(octets), is_last)
         self._out.append(format_command(chunk) + octets)
+        if is_last:
+            self._expect_message().is_sent = True
+        else:
+            self._expected.append(chunk)
+
+    def send_url(self, url: str, *, is_last: bool) -> None:
+        """BURL (RFC 4468 3.2): a chunk that the server fetches itself; among others of `send_chunk`, or alone."""
+        self._check_open()
+        if self._state not in (State.RCPT, State.CHUNKS) or self._queue:
+            raise LocalProtocolError("no recipient was accepted yet")
+        chunk = Burl(url, is_last)
+        self._out.append(format_command(chunk))
         if is_last:
             self._expect_message().is_sent = True
         else:
@@ -375,7 +388,7 @@ class ClientConnection:
 
     def _refused(self, kind: type[Command]) -> None:
         self._state = AFTER_REFUSAL.get(kind, {}).get(self._state, self._state)
-        if kind is Bdat:  # chunks that were pipelined behind it are out of order now: one refusal each, in LMTP too
+        if kind in (Bdat, Burl):  # chunks that were pipelined behind it are out of order now: one refusal each, in LMTP too
             for expected in self._expected:
                 if isinstance(expected, _Message):
                     expected.replies = 1

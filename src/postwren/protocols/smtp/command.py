@@ -1,4 +1,4 @@
-"""Commands of SMTP: dataclass, parse and format of each, for both roles (RFC 5321 4.1.1, 3030, 3207, 4954).
+"""Commands of SMTP: dataclass, parse and format of each, for both roles (RFC 5321 4.1.1, 3030, 3207, 4468, 4954).
 
 `parse_*` take the text behind the verb and what was offered, and raise `CommandFault` with the reply to give.
 """
@@ -30,6 +30,7 @@ from postwren.protocols.smtp.reply import (
     RECIPIENT_SYNTAX,
     SENDER_SYNTAX,
     SYNTAX,
+    URL_SYNTAX,
 )
 from postwren.terms import Address
 from postwren.wire.errors import LocalProtocolError
@@ -39,6 +40,7 @@ __all__ = [
     "COMMANDS",
     "Auth",
     "Bdat",
+    "Burl",
     "Command",
     "Data",
     "Ehlo",
@@ -113,6 +115,14 @@ class Bdat:
 
 
 @dataclass(frozen=True, slots=True)
+class Burl:
+    """RFC 4468 3.2: a chunk whose octets the server fetches from `url`, an absolute URI."""
+
+    url: str
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rset:
     """RFC 5321 4.1.1.5."""
 
@@ -159,7 +169,9 @@ class Auth:
     initial: Secret[bytes] | None = field(default=None, compare=False)
 
 
-Command: TypeAlias = Ehlo | Helo | Lhlo | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Help | Vrfy | Expn | StartTls | Auth
+Command: TypeAlias = (
+    Ehlo | Helo | Lhlo | Mail | Rcpt | Data | Bdat | Burl | Rset | Noop | Quit | Help | Vrfy | Expn | StartTls | Auth
+)
 Parser: TypeAlias = Callable[[str, Offered], Command]
 
 # Old and hasty senders put a space behind the colon; RFC 5321 3.3 forbids it, and it is never ambiguous.
@@ -169,6 +181,7 @@ _TO: Final = re.compile(rf"TO: *{_PATH}", re.IGNORECASE)
 _NAME: Final = re.compile(r"[^\s\x00-\x20\x7f-\x9f]+")
 _NAME_OCTETS: Final = 255
 _CHUNK: Final = re.compile(r"([0-9]{1,20})( +LAST)?", re.IGNORECASE)
+_BURL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[!-~]+)( +LAST)?", re.IGNORECASE)
 _MECHANISM: Final = re.compile(r"([A-Za-z0-9_-]{1,20})(?: +([^ ]+))?")
 
 
@@ -252,6 +265,14 @@ def parse_bdat(text: str, _offered: Offered) -> Bdat:
     return Bdat(int(match[1]), match[2] is not None)
 
 
+def parse_burl(text: str, _offered: Offered) -> Burl:
+    """burl-cmd = "BURL" SP absolute-URI [ SP end-marker ] CRLF (RFC 4468 3.5)"""
+    match = _BURL.fullmatch(text)
+    if match is None:
+        raise CommandFault(URL_SYNTAX)
+    return Burl(match[1], match[2] is not None)
+
+
 def parse_auth(text: str, _offered: Offered) -> Auth:
     """AUTH mechanism [initial-response]; "=" is an empty initial response (RFC 4954 4)"""
     match = _MECHANISM.fullmatch(text)
@@ -300,6 +321,7 @@ COMMANDS: Final[dict[str, tuple[type[Command], Parser]]] = {
     "RCPT": (Rcpt, parse_rcpt),
     "DATA": (Data, _bare(Data())),
     "BDAT": (Bdat, parse_bdat),
+    "BURL": (Burl, parse_burl),
     "RSET": (Rset, _bare(Rset())),
     "NOOP": (Noop, _wordy(Noop())),
     "QUIT": (Quit, _bare(Quit())),
@@ -328,6 +350,8 @@ def _format(command: Command) -> str:
             return f"RCPT TO:{format_path(command.forward_path).decode()}{format_rcpt_params(command.params)}"
         case Bdat():
             return f"BDAT {command.size}{' LAST' if command.is_last else ''}"
+        case Burl():
+            return f"BURL {command.url}{' LAST' if command.is_last else ''}"
         case Ehlo() | Helo() | Lhlo():
             return f"{type(command).__name__.upper()} {command.name}"
         case Vrfy() | Expn():

@@ -14,5 +14,6 @@ class Limits:
     message_size: int = 50 * 1024 * 1024
     recipients: int = 100  # RFC 5321 4.5.3.1.8
     authenticated_recipients: int = 1000
+    hold_seconds: int = 0  # FUTURERELEASE (RFC 4865 4); not offered where it is 0
     reply_line: int = 2048  # client: RFC 5321 4.5.3.1.5 asks for 512
     reply_lines: int = 200

@@ -1,4 +1,4 @@
-"""Parameters of MAIL and RCPT, and the extensions they belong to (RFC 5321 4.1.2, 1870, 3030, 3461, 4954, 6531, 8689).
+"""Parameters of MAIL and RCPT, and the extensions they belong to (RFC 5321 4.1.2, 1870, 3030, 3461, 4865, 4954, 6531, 8689).
 
     esmtp-param = esmtp-keyword ["=" esmtp-value]
 
@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from postwren.protocols.smtp.hold import HoldFor, HoldUntil, format_hold, parse_hold_for, parse_hold_until
 from postwren.protocols.smtp.path import AddressInvalid, parse_mailbox
-from postwren.protocols.smtp.reply import SYNTAX, UNKNOWN_PARAMETER, Reply
+from postwren.protocols.smtp.reply import SYNTAX, UNKNOWN_PARAMETER, CommandFault
 from postwren.terms import Address
 
 __all__ = [
@@ -50,6 +51,8 @@ class Extension(enum.Enum):
     DSN = "DSN"  # RFC 3461
     REQUIRETLS = "REQUIRETLS"  # RFC 8689
     LIMITS = "LIMITS"  # RFC 9422
+    FUTURERELEASE = "FUTURERELEASE"  # RFC 4865
+    BURL = "BURL"  # RFC 4468
     ONCE = "XONCE"  # ours (RFC 5321 2.2.2): submitted again under one token, it is sent once (docs/adr/0020-submission-token.md)
 
 
@@ -97,6 +100,7 @@ class MailParams:
     auth: Address | str | None = None
     requiretls: bool = False
     token: str | None = None
+    hold: HoldFor | HoldUntil | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +113,6 @@ class RcptParams:
 
 NO_MAIL_PARAMS: Final = MailParams()
 NO_RCPT_PARAMS: Final = RcptParams()
-
-
-class CommandFault(Exception):
-    """The peer's command is at fault; the reply is ready. Never leaves the cores."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply)
-        self.reply = reply
 
 
 _KEYWORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
@@ -233,6 +229,8 @@ _MAIL: Final[dict[str, _Parameter]] = {
     "AUTH": _Parameter("auth", Extension.AUTH, _parse_auth),
     "REQUIRETLS": _Parameter("requiretls", Extension.REQUIRETLS, None),
     "XONCE": _Parameter("token", Extension.ONCE, _parse_token),
+    "HOLDFOR": _Parameter("hold", Extension.FUTURERELEASE, parse_hold_for),  # one field: RFC 4865 3 wants one of the two
+    "HOLDUNTIL": _Parameter("hold", Extension.FUTURERELEASE, parse_hold_until),
 }
 _RCPT: Final[dict[str, _Parameter]] = {
     "NOTIFY": _Parameter("notify", Extension.DSN, _parse_notify),
@@ -298,6 +296,8 @@ def format_mail_params(params: MailParams) -> str:
         words.append(" REQUIRETLS")
     if params.token is not None:
         words.append(f" XONCE={encode_xtext(params.token)}")
+    if params.hold is not None:
+        words.append(f" {format_hold(params.hold)}")
     return "".join(words)
 
 

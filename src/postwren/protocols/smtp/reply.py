@@ -10,7 +10,7 @@ from typing import Final
 
 from postwren.wire.errors import LocalProtocolError
 
-__all__ = ["Reply", "ReplyInvalid", "ReplyReader", "challenge"]
+__all__ = ["CommandFault", "Reply", "ReplyInvalid", "ReplyReader", "challenge"]
 
 _LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])([^\x00\r\n]*))?")
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
@@ -47,6 +47,14 @@ class Reply:
             raise LocalProtocolError("a line break inside a reply")
         object.__setattr__(self, "_wire", text.encode())
         return self._wire
+
+
+class CommandFault(Exception):
+    """The peer's command is at fault; the reply is ready. Never leaves the cores."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply)
+        self.reply = reply
 
 
 class ReplyInvalid(Exception):
@@ -123,6 +131,10 @@ BAD_SEQUENCE: Final = Reply(503, "5.5.1", "Bad sequence of commands")
 HELLO_FIRST: Final = Reply(503, "5.5.1", "Say hello first")
 NO_RECIPIENTS: Final = Reply(503, "5.5.1", "No valid recipients")  # D-21, RFC 2033 4.2
 CHUNK_SYNTAX: Final = Reply(501, "5.5.4", "Chunk size not understood")
+URL_SYNTAX: Final = Reply(501, "5.5.4", "URL not understood")  # RFC 4468 3.5
+URL_UNRESOLVED: Final = Reply(554, "5.6.6", "The URL leads to no octets")  # RFC 4468 3.2 and 5
+HOLD_SYNTAX: Final = Reply(501, "5.5.4", "Release time not understood")  # RFC 4865 3
+HOLD_TOO_LONG: Final = Reply(501, "5.5.4", "Release time is further away than this server holds mail")  # RFC 4865 4
 BINARY_NEEDS_CHUNKS: Final = Reply(503, "5.5.1", "BINARYMIME goes by BDAT")  # RFC 3030 3
 PIPELINED: Final = Reply(503, "5.5.0", "Improper pipelining")  # RFC 2920 3.1
 TLS_PIPELINED: Final = Reply(501, "5.5.1", "Octets behind STARTTLS")  # A-01

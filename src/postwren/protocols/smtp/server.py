@@ -1,8 +1,9 @@
-"""The server's side of an SMTP or LMTP connection (RFC 5321, 2033, 2920, 3030, 3207, 4954).
+"""The server's side of an SMTP or LMTP connection (RFC 5321, 2033, 2920, 3030, 3207, 4468, 4865, 4954).
 
 An event that is a command, `CommandRejected`, `AuthResponse`, `AuthAborted` or `MessageEnded` is answered by `send` before
 the next event comes: by one reply, `MessageEnded` by as many as it says, `CommandRejected` and `AuthAborted` by the reply
-that they carry. `MessageChunk` is not answered. The greeting is owed from the start.
+that they carry. `MessageChunk` is not answered. The greeting is owed from the start. `Burl` is answered by `send` with a refusal,
+or by `supply` for the octets behind its URL and `supplied` at their end.
 
 The core judges grammar, order, limits and line ends; the session judges who may write to whom.
 """
@@ -13,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from postwren.protocols.smtp.command import Auth, Bdat, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls, decode_base64
+from postwren.protocols.smtp.command import Auth, Bdat, Burl, Command, Data, Ehlo, Helo, Lhlo, Mail, Rcpt, StartTls, decode_base64
 from postwren.protocols.smtp.data import DataReader, LineEndCheck
+from postwren.protocols.smtp.hold import HoldFor, format_date_time
 from postwren.protocols.smtp.limits import Limits
 from postwren.protocols.smtp.params import Body, CommandFault, Extension
 from postwren.protocols.smtp.path import is_ascii
@@ -25,6 +27,7 @@ from postwren.protocols.smtp.reply import (
     BINARY_NEEDS_CHUNKS,
     CHUNK_OK,
     HELLO_FIRST,
+    HOLD_TOO_LONG,
     LINE_INVALID,
     LINE_TOO_LONG,
     MESSAGE_TOO_BIG,
@@ -113,7 +116,11 @@ _Next: TypeAlias = Event | Literal[NeedData.NEED_DATA]
 
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _HELLOS: Final = (Ehlo, Helo, Lhlo)
-_NEEDS: Final[dict[type[Command], Extension]] = {StartTls: Extension.STARTTLS, Bdat: Extension.CHUNKING}
+_NEEDS: Final[dict[type[Command], Extension]] = {
+    StartTls: Extension.STARTTLS,
+    Bdat: Extension.CHUNKING,
+    Burl: Extension.BURL,
+}
 _FOREIGN: Final = frozenset(("GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PATCH", "DELETE", "TRACE", "PRI"))
 _TLS_HANDSHAKE: Final = b"\x16"
 
@@ -184,7 +191,7 @@ class ServerConnection:
         self._fault: Fault | None = None
         self._reader: DataReader | None = None
         self._check: LineEndCheck | None = None  # of the chunks
-        self._chunk: Bdat | None = None
+        self._chunk: Bdat | Burl | None = None
         self._chunk_left = 0
         self._chunk_refusal: Reply | None = None
         self._ended = False
@@ -219,8 +226,8 @@ class ServerConnection:
         """Recipients of one message."""
         return self._limits.authenticated_recipients if self._is_authenticated else self._limits.recipients
 
-    def hello_reply(self, mechanisms: Sequence[str] = ()) -> Reply:
-        """The answer to EHLO or LHLO, with what is offered at this point."""
+    def hello_reply(self, mechanisms: Sequence[str] = (), now: int = 0) -> Reply:
+        """The answer to EHLO or LHLO, with what is offered at this point. `now`, in seconds since 1970, is for FUTURERELEASE."""
         words = [self._hostname]
         for extension in Extension:
             if extension in self._offered():
@@ -228,6 +235,11 @@ class ServerConnection:
                     words.append(f"SIZE {self._limits.message_size}")
                 elif extension is Extension.LIMITS:
                     words.append(f"LIMITS RCPTMAX={self.recipient_limit}")
+                elif extension is Extension.FUTURERELEASE:  # RFC 4865 4
+                    longest = self._limits.hold_seconds
+                    words.append(f"FUTURERELEASE {longest} {format_date_time(now + longest)}")
+                elif extension is Extension.BURL:
+                    words.append("BURL imap")  # RFC 4468 3.3
                 elif extension is not Extension.AUTH:
                     words.append(extension.value)
                 elif mechanisms and not self._is_authenticated:
@@ -243,6 +255,8 @@ class ServerConnection:
     def open(self, greeting: Reply, *, is_tls: bool, can_start_tls: bool) -> None:
         """Send the greeting. A peer that talked before it is rejected by the next event (A-21)."""
         self._is_tls = is_tls
+        if not self._limits.hold_seconds:
+            self._extensions -= {Extension.FUTURERELEASE}
         if not can_start_tls:
             self._extensions -= {Extension.STARTTLS}
         self.send(greeting)
@@ -323,8 +337,35 @@ class ServerConnection:
         self._pending = None
         if isinstance(pending, MessageEnded):
             self._end_message()
-        elif reply.is_positive:
+            return
+        if isinstance(pending, Burl):
+            self._refused_url(pending, reply)
+            return
+        # A-21: what came while the session thought about the reply was sent without having seen it
+        kind = type(pending)
+        if kind in LAST_IN_GROUP and len(self._buffer):
+            self._fatal = TLS_PIPELINED if kind is StartTls else PIPELINED
+        if reply.is_positive:
             self._answered(pending, reply)
+
+    def supply(self, octets: bytes) -> bool:
+        """The next octets behind the URL of the `Burl` that waits for its answer, not empty: whether they are to be kept, which
+        they are until the message is at fault."""
+        if not isinstance(self._pending, Burl):
+            raise LocalProtocolError("octets for no URL")
+        return self._keeps(len(octets), self._may_hold(octets))
+
+    def supplied(self) -> None:
+        """All octets of the URL were supplied. Of the last chunk `MessageEnded` is next, as of one with a fault; others are
+        answered here."""
+        url = self._pending
+        if not isinstance(url, Burl):
+            raise LocalProtocolError("the end of no URL")
+        self._pending = None
+        self._owed = 0
+        self._chunk = url  # from here on as if its octets had come on the wire
+        self._chunk_left = 0
+        self._chunk_refusal = None
 
     def send_last(self, reply: Reply) -> None:
         """A last word at any time (421: time is up, we shut down): nothing more will be read."""
@@ -366,7 +407,7 @@ class ServerConnection:
         if need is not None and need not in self._active:
             raise CommandFault(NOT_OFFERED)
         if kind not in ALLOWED[self._state]:
-            raise CommandFault(NO_RECIPIENTS if self._state is State.MAIL and kind in (Data, Bdat) else BAD_SEQUENCE)
+            raise CommandFault(NO_RECIPIENTS if self._state is State.MAIL and kind in (Data, Bdat, Burl) else BAD_SEQUENCE)
         if self._is_authenticated and kind in (Auth, StartTls):  # RFC 4954 4; A-02
             raise CommandFault(BAD_SEQUENCE)
 
@@ -374,6 +415,9 @@ class ServerConnection:
         if isinstance(command, Mail):
             if command.params.size is not None and command.params.size > self._limits.message_size:
                 raise CommandFault(MESSAGE_TOO_BIG)
+            hold = command.params.hold
+            if isinstance(hold, HoldFor) and hold.seconds > self._limits.hold_seconds:
+                raise CommandFault(HOLD_TOO_LONG)
         elif isinstance(command, Rcpt):
             if self._recipients >= self.recipient_limit:
                 raise CommandFault(TOO_MANY_RECIPIENTS)
@@ -463,7 +507,7 @@ class ServerConnection:
         self._chunk_left = chunk.size
         return self._next_of_chunk(chunk)
 
-    def _next_of_chunk(self, chunk: Bdat) -> _Next | None:
+    def _next_of_chunk(self, chunk: Bdat | Burl) -> _Next | None:
         while self._chunk_left:
             data = self._buffer.take(self._chunk_left)
             if not data:
@@ -482,6 +526,15 @@ class ServerConnection:
         self._state = AFTER_ANSWER[Bdat][self._state]
         self._out.append(CHUNK_OK.format())
         return None
+
+    def _refused_url(self, url: Burl, reply: Reply) -> None:
+        if reply.is_positive:
+            raise LocalProtocolError("a URL is accepted by its octets")
+        if url.is_last:
+            self._state = State.READY
+            self._reset()
+        else:
+            self._state = AFTER_REFUSAL[Burl][self._state]
 
     def _may_hold(self, data: bytes) -> bool:
         mail = self._mail_params

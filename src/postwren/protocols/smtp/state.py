@@ -1,7 +1,7 @@
-"""The states of an SMTP session and what leads from one to another (RFC 5321 4.1.4, RFC 2033, 3030, 3207, 4954).
+"""The states of an SMTP session and what leads from one to another (RFC 5321 4.1.4, RFC 2033, 3030, 3207, 4468, 4954).
 
     START --hello--> READY --MAIL--> MAIL --RCPT--> RCPT --DATA--> DATA --end--> READY
-                                                     \\--BDAT--> CHUNKS --BDAT LAST--> READY
+                                                     \\--BDAT, BURL--> CHUNKS --BDAT LAST, BURL LAST--> READY
 
 Both roles follow the same tables: a command is allowed in a state or not, and its positive answer leads on. What a
 refusal changes is in `AFTER_REFUSAL`; a pair that is in no table leaves the state as it is.
@@ -15,6 +15,7 @@ from postwren.protocols.smtp.command import (
     COMMANDS,
     Auth,
     Bdat,
+    Burl,
     Command,
     Data,
     Ehlo,
@@ -56,8 +57,8 @@ ALLOWED: Final[dict[State, frozenset[type[Command]]]] = {
     State.START: _ALWAYS,
     State.READY: _ALWAYS | {Mail, StartTls, Auth},
     State.MAIL: _ALWAYS | {Rcpt},
-    State.RCPT: _ALWAYS | {Rcpt, Data, Bdat},
-    State.CHUNKS: _ALWAYS | {Bdat},
+    State.RCPT: _ALWAYS | {Rcpt, Data, Bdat, Burl},
+    State.CHUNKS: _ALWAYS | {Bdat, Burl},
     State.CHUNKS_FAILED: _ALWAYS,
     State.DATA: frozenset(),
     State.CLOSED: frozenset(),
@@ -81,11 +82,13 @@ AFTER_ANSWER: Final[dict[type[Command], dict[State, State]]] = {
     Rcpt: {State.MAIL: State.RCPT},
     Data: {State.RCPT: State.DATA},
     Bdat: {State.RCPT: State.CHUNKS, State.CHUNKS: State.CHUNKS},
+    Burl: {State.RCPT: State.CHUNKS, State.CHUNKS: State.CHUNKS},
     StartTls: {State.READY: State.START},
     Quit: dict.fromkeys(State, State.CLOSED),
 }
 AFTER_REFUSAL: Final[dict[type[Command], dict[State, State]]] = {
     Bdat: {State.RCPT: State.CHUNKS_FAILED, State.CHUNKS: State.CHUNKS_FAILED},
+    Burl: {State.RCPT: State.CHUNKS_FAILED, State.CHUNKS: State.CHUNKS_FAILED},
 }
 
 LAST_IN_GROUP: Final[frozenset[type[Command]]] = frozenset((Ehlo, Helo, Lhlo, Data, StartTls, Auth))

@@ -19,6 +19,7 @@ from postwren.mailstore.port import Store
 from postwren.protocols.smtp import reply as say
 from postwren.protocols.smtp.command import (
     Auth,
+    Burl,
     Data,
     Ehlo,
     Expn,
@@ -209,7 +210,7 @@ class SmtpSession:
         self._hello = command.name
         self._protocol = "LMTP" if isinstance(command, Lhlo) else "ESMTP"
         mechanisms = self._authenticator.mechanisms(self._link) if self._authenticator is not None else ()
-        self.core.send(self.core.hello_reply(mechanisms))
+        self.core.send(self.core.hello_reply(mechanisms, int(self._now())))
 
     def _helo(self, command: Helo) -> None:
         self._clear()
@@ -281,6 +282,12 @@ class SmtpSession:
 
     def _data(self, _command: Data) -> None:
         self.core.send(say.START_DATA)
+
+    def _burl(self, _command: Burl) -> Handled:
+        """RFC 4468 is for submissions: no URL leads anywhere from here."""
+        self._clear()
+        self._refuse(say.URL_UNRESOLVED)
+        return None
 
     def _rset(self, _command: Rset) -> None:
         self._clear()
@@ -461,6 +468,7 @@ HANDLERS: Final[dict[type, Callable[[SmtpSession, Any], Handled]]] = {
     Mail: SmtpSession._mail,
     Rcpt: SmtpSession._rcpt,
     Data: SmtpSession._data,
+    Burl: SmtpSession._burl,
     Rset: SmtpSession._rset,
     Noop: SmtpSession._noop,
     Quit: SmtpSession._quit,

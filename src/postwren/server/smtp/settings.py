@@ -7,11 +7,12 @@ from postwren.terms import Address
 
 __all__ = ["OFFERED", "SUBMISSION", "SmtpSettings"]
 
-OFFERED = frozenset(Extension) - {Extension.DSN, Extension.ONCE}
-"""A capability offered is a capability kept: DSN promises reports, which need a way out for mail (RFC 3461 5); a token is for
-submissions."""
-SUBMISSION = frozenset(Extension)
-"""What a submission listener offers."""
+OFFERED = frozenset(Extension) - {Extension.DSN, Extension.FUTURERELEASE, Extension.BURL, Extension.ONCE}
+"""What is offered to anybody. DSN is not: strangers who ask for reports of success would have a server write to whom they like
+(A-28). Their own server, which sees no DSN here, tells them that the mail was passed on (RFC 3461 section 5.2.2), and what
+cannot be delivered is refused at once. The others are for submissions."""
+SUBMISSION = frozenset(Extension) - {Extension.BURL}
+"""What a submission listener offers; no URL leads anywhere yet."""
 
 
 @dataclass(frozen=True, slots=True)

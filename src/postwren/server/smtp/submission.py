@@ -6,12 +6,13 @@ whoever logs in there. Which addresses are whose, and how much an account may se
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from postwren.delivery.envelope import Elsewhere, Envelope
 from postwren.delivery.intake import Deliver, Keep
 from postwren.delivery.originate import NOT_YOURS, Originator, originate
+from postwren.delivery.signing import Signers, Signing
 from postwren.delivery.submit import Submit
 from postwren.delivery.trace import Origin, received, return_path
 from postwren.mailauth.authres import strip_forged
@@ -37,14 +38,16 @@ _HIDDEN: Final = "localhost"  # in Received, for the client's name
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What all submission sessions of a server share. `accept` keeps a message for all its recipients, here and elsewhere;
-    `is_relaying`: mail for elsewhere has a way out. `is_free`: senders and authors may be any address."""
+    """What all submission sessions of a server share. `accept` keeps a message for all its recipients, here and elsewhere, and
+    `signers` has the keys that sign it; `is_relaying`: mail for elsewhere has a way out. `is_free`: senders and authors may be
+    any address."""
 
     settings: SmtpSettings
     store: Store
     directory: Directory
     authenticator: Authenticator
     allowance: Allowance
+    signers: Signers
     accept: Deliver
     now: Callable[[], float]
     random: Callable[[int], bytes]
@@ -113,7 +116,7 @@ class SubmissionSession(SmtpSession):
 class Submission:
     """A `delivery.intake.Treatment`: of one message."""
 
-    __slots__ = ("_account_id", "_desk", "_envelope", "_login", "_origin")
+    __slots__ = ("_account_id", "_desk", "_envelope", "_keep", "_login", "_origin", "_signing")
 
     def __init__(self, desk: Desk, envelope: Envelope, origin: Origin, account_id: AccountId, login: str) -> None:
         self._desk = desk
@@ -121,9 +124,11 @@ class Submission:
         self._origin = origin
         self._account_id = account_id
         self._login = login
+        self._keep: Keep | None = None  # but for its signature
+        self._signing: Signing | None = None
 
-    def header(self, block: bytes) -> Keep | Reply:
-        """How it is kept, or why not."""
+    def header(self, block: bytes) -> Keep | Reply | None:
+        """How it is kept, or why not; at the end of the octets where it is signed."""
         desk, envelope, account_id, reader = self._desk, self._envelope, self._account_id, self._desk.store.reader
         if envelope.token and reader.submission_by_token(account_id, envelope.token):
             return ALREADY_SUBMITTED  # the unit of work looks again
@@ -137,7 +142,13 @@ class Submission:
         if too_much is not None:
             return too_much
         submit = Submit(desk.accept, account_id, wants_copy(reader, account_id, self._login))
-        return Keep(self._top(now), submit, strip_forged(original.header, desk.settings.hostname))  # A-37
+        header = strip_forged(original.header, desk.settings.hostname)  # A-37
+        keep = Keep(self._top(now), submit, header)
+        keys = desk.signers.of_header(header)
+        if not keys:
+            return keep
+        self._keep, self._signing = keep, Signing(keys, len(block) + 2)
+        return None
 
     def _top(self, now: float) -> bytes:
         """RFC 5321 section 4.4: Return-Path is of final delivery only. One body serves all recipients, so it is there where one
@@ -149,10 +160,14 @@ class Submission:
         return return_path(envelope.reverse_path) + top if envelope.recipients else top
 
     def feed(self, data: bytes) -> None:
-        """Never."""
+        if self._signing is not None:
+            self._signing.feed(data)
 
     async def end(self) -> Keep | Reply:
-        raise AssertionError("it is known when the header ends")
+        keep, signing = self._keep, self._signing
+        assert keep is not None
+        assert signing is not None
+        return replace(keep, top=keep.top + signing.fields(keep.header or b"", self._desk.now()))
 
     def drop(self) -> None:
         """Nothing is held."""

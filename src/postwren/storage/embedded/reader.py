@@ -30,6 +30,7 @@ from postwren.mailstore.model import (
 from postwren.mailstore.port import UidRanges
 from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service import uidrange
+from postwren.storage.embedded.domain import DomainRows
 from postwren.storage.embedded.queue import QueueRows
 from postwren.storage.embedded.replica import ReplicaRows
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, SpecialUse, Uid
@@ -98,7 +99,7 @@ def _email(row: tuple[Any, ...]) -> Email:
     return Email(row[0], row[1], row[2], BodyRef(*row[3:7]), bool(row[7]), row[8])
 
 
-class EmbeddedReader(ReplicaRows, QueueRows):
+class EmbeddedReader(ReplicaRows, QueueRows, DomainRows):
     """Reads through one connection."""
 
     def __init__(self, connection: apsw.Connection) -> None:
@@ -152,7 +153,8 @@ class EmbeddedReader(ReplicaRows, QueueRows):
             yield AddressRow(Address(local, domain), owner)
 
     def domain_exists(self, domain: str) -> bool:
-        return self._row("SELECT 1 FROM address WHERE domain = ? LIMIT 1", domain) is not None
+        found = self._row("SELECT 1 FROM address WHERE domain = ? LIMIT 1", domain)
+        return found is not None or self._row("SELECT 1 FROM domain WHERE name = ?", domain) is not None
 
     def only_domain(self) -> str | None:
         found = self._row("SELECT min(domain), max(domain) FROM address")

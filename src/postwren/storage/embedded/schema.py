@@ -271,12 +271,38 @@ def queue_tables(connection: apsw.Connection) -> None:
     connection.execute(QUEUE)
 
 
+DOMAINS: Final = """
+CREATE TABLE domain (
+    name TEXT PRIMARY KEY,
+    created INTEGER NOT NULL,
+    dmarc TEXT NOT NULL,
+    reports TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE dkim_key (
+    domain TEXT NOT NULL,
+    selector TEXT NOT NULL,
+    algorithm TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    public TEXT NOT NULL,
+    private BLOB NOT NULL,
+    PRIMARY KEY (domain, selector)
+) WITHOUT ROWID;
+"""
+
+
+def domain_tables(connection: apsw.Connection) -> None:
+    connection.execute(DOMAINS)
+
+
 MIGRATIONS: Final[tuple[Callable[[apsw.Connection], None], ...]] = (
     _first_tables,
     _sharing,
     _copies,
     _message_quota,
     queue_tables,
+    domain_tables,
 )
 VERSION: Final = len(MIGRATIONS)
 

@@ -26,6 +26,7 @@ from postwren.mailstore.model import (
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.mailstore.service import uidrange
 from postwren.storage.embedded.body import MemoryBody, SpooledBody, SpoolFile
+from postwren.storage.embedded.domain import DomainWrites
 from postwren.storage.embedded.index import value
 from postwren.storage.embedded.queue import QueueWrites
 from postwren.storage.embedded.reader import EXPUNGED_IN, MOST_REMEMBERED, EmbeddedReader, credentials_text, ranges_text
@@ -65,7 +66,7 @@ _FEW: Final = 16
 """Ranges that are worth a statement each; many more are mostly single UIDs, which one statement takes together."""
 
 
-class EmbeddedTransaction(ReplicaWrites, QueueWrites, EmbeddedReader):
+class EmbeddedTransaction(ReplicaWrites, QueueWrites, DomainWrites, EmbeddedReader):
     """The writer's view: `begin` before each unit, `finish` after one that succeeded, `forget` after one that did not."""
 
     def __init__(self, connection: apsw.Connection, segment: OwnSegment) -> None:

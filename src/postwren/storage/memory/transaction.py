@@ -25,6 +25,7 @@ from postwren.mailstore.model import (
 from postwren.mailstore.port import NewBody, UidRanges
 from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.storage.memory.body import MemoryBody, Segments
+from postwren.storage.memory.domain import DomainRows, DomainTables, DomainWrites
 from postwren.storage.memory.queue import QueueRows, QueueTables, QueueWrites
 from postwren.storage.memory.replica import ReplicaRows, ReplicaTables, ReplicaWrites
 from postwren.terms import AccountId, Address, EmailId, FlagSetId, MailboxId, ModSeq, Uid
@@ -73,7 +74,7 @@ _NOTHING = AccountTables()
 class Tables:
     """Everything that is known."""
 
-    __slots__ = ("accounts", "addresses", "counters", "domains", "grants", "logins", "owned", "queue", "settings")
+    __slots__ = ("accounts", "addresses", "counters", "domains", "grants", "logins", "own_domains", "owned", "queue", "settings")
 
     def __init__(self) -> None:
         self.accounts: dict[AccountId, Account] = {}
@@ -85,9 +86,10 @@ class Tables:
         self.settings: dict[str, bytes] = {}
         self.counters: dict[str, int] = {"account": 1}
         self.queue = QueueTables()
+        self.own_domains = DomainTables()
 
 
-class MemoryReader(ReplicaRows, QueueRows):
+class MemoryReader(ReplicaRows, QueueRows, DomainRows):
     """Reads; between two units of work all of it is committed."""
 
     __slots__ = ("_tables",)
@@ -117,7 +119,7 @@ class MemoryReader(ReplicaRows, QueueRows):
         return iter([row for row in self._tables.addresses.values() if account_id in (None, row.account_id)])
 
     def domain_exists(self, domain: str) -> bool:
-        return domain in self._tables.domains
+        return domain in self._tables.domains or domain in self._tables.own_domains.rows
 
     def only_domain(self) -> str | None:
         domains = self._tables.domains
@@ -238,7 +240,7 @@ class MemoryReader(ReplicaRows, QueueRows):
         return dict(self._of(account_id).flagsets)
 
 
-class MemoryTransaction(ReplicaWrites, QueueWrites, MemoryReader):
+class MemoryTransaction(ReplicaWrites, QueueWrites, DomainWrites, MemoryReader):
     """Writes of one unit of work: `commit` or `roll_back` ends it."""
 
     __slots__ = ("_bodies", "_gone", "_journal", "_kept", "_named", "_segments", "_unnamed", "changed")

@@ -13,6 +13,7 @@ from postwren.testing.contract.accounts import AccountContract
 from postwren.testing.contract.arrival import ArrivalContract
 from postwren.testing.contract.copies import CopyContract
 from postwren.testing.contract.digests import DigestContract
+from postwren.testing.contract.domains import DomainContract
 from postwren.testing.contract.durable import DurableContract
 from postwren.testing.contract.mailboxes import MailboxContract
 from postwren.testing.contract.messages import MessageContract
@@ -36,6 +37,7 @@ class MailstoreContract(
     SnapshotContract,
     DigestContract,
     CopyContract,
+    DomainContract,
     QueueContract,
 ):
     """What every adapter of the mailstore's port does."""

@@ -1,0 +1,61 @@
+"""What `[outbound]` says becomes roads, or an error that names the option."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from postwren.config.loader import ConfigError
+from postwren.config.schema import Outbound
+from postwren.exchange.setup import limits_of, make_roads
+from postwren.testing.resolver import ScriptedResolver
+from postwren.transport.deadline import Watch
+
+
+def roads(**options: Any) -> Any:
+    config = msgspec.structs.replace(Outbound(), **options)
+    return make_roads(config, "MX.a.example", ScriptedResolver({}), Watch(), read=lambda path: f"pass of {path}\nmore\n")
+
+
+def test_what_is_written_reaches_who_keeps_it() -> None:
+    made = roads(
+        smarthost="[2001:db8::1]:465",
+        smarthost_tls="implicit",
+        login="ann",
+        password_file="/secret",
+        bind="192.0.2.1",
+        ports={"MX.b.example": 3025},
+    )
+    assert (made._map.smarthost.host, made._map.smarthost.port, made._map.smarthost.tls) == ("2001:db8::1", 465, "implicit")
+    assert made._ours.credentials.password.reveal() == "pass of /secret"
+    assert (made._ours.source, made.port_of("mx.b.example"), made.port_of("mx.c.example")) == ("192.0.2.1", 3025, 25)
+    assert made._map.own == {"mx.a.example"}
+    assert limits_of(Outbound(connections_per_domain=2)).connections_of_domain == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"smarthost": "relay.example"}, "HOST:PORT"),
+        ({"smarthost": ":25"}, "HOST:PORT"),
+        ({"smarthost": "relay.example:0"}, "HOST:PORT"),
+        ({"smarthost": "relay.example:25", "smarthost_tls": "none"}, "this machine"),
+        ({"smarthost": "relay.example:25", "login": "ann"}, "password_file"),
+        ({"login": "ann", "password_file": "/secret"}, "smarthost"),
+        ({"bind": "eth0"}, "no IP address"),
+    ],
+)
+def test_what_cannot_be_is_said_with_its_option(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        roads(**options)
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_a_password_that_is_not_there_is_said(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    if content is not None:
+        path.write_text(content)
+    config = Outbound(smarthost="relay.example:587", login="ann", password_file=str(path))
+    with pytest.raises(ConfigError, match="password_file"):
+        make_roads(config, "mx", ScriptedResolver({}), Watch())
