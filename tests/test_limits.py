@@ -82,6 +82,7 @@ IMAP_SESSION = "tests/unit/server/imap/test_limits.py"
 DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py"
 
 AUTHRES, DMARC = "tests/unit/mailauth/test_authres.py", "tests/unit/mailauth/test_dmarc.py"
+DOOR_OF_MAIL = "tests/unit/smtp/test_door.py"
 JUDGING = "tests/unit/smtp/test_judging.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -261,6 +262,11 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "storage.embedded.settings.Settings.retired_seconds": (
         SPACE, "test_mostly_empty_segments_are_compacted_and_their_files_go_later"),
     "storage.embedded.settings.Settings.orphan_seconds": (SPACE, "test_files_that_no_row_names_are_swept_after_a_week"),
+    "delivery.door.DoorPolicy.refused_from": (DOOR_OF_MAIL, "test_a_host_is_refused_from_a_weight_on"),
+    "delivery.door.DoorPolicy.remembered": (
+        DOOR_OF_MAIL, "test_an_address_is_asked_about_once_for_some_minutes_and_so_many_are_remembered"),
+    "delivery.door.DoorPolicy.addresses": (
+        DOOR_OF_MAIL, "test_an_address_is_asked_about_once_for_some_minutes_and_so_many_are_remembered"),
     "delivery.judging.JudgePolicy.patience": (JUDGING, "test_what_nobody_can_tell_costs_no_mail_and_lets_no_forgery_in"),
     "mailauth.authres.Limits.value": (AUTHRES, "test_a_value_has_a_length"),
     "mailauth.authres.Limits.results": (AUTHRES, "test_so_many_results_and_properties_are_read"),
@@ -298,6 +304,7 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
     "mailstore.digester.Limits": {
         "batch_headers", "batch_messages", "batch_octets", "breath_seconds", "idle_seconds", "part_messages", "pause_seconds",
         "quiet_seconds", "slice_messages", "slice_seconds"},
+    "delivery.door.DoorPolicy": {"checks_hello", "checks_name"},
     "delivery.judging.JudgePolicy": {"dmarc"},
     "mailauth.mtasts.Policy": {"mode", "mx", "max_age"},
     "server.imap.settings.ImapSettings": {"is_compressing", "administrators"},

@@ -26,6 +26,10 @@ import msgspec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
+from postwren.delivery.dnslist import ListInvalid, parse_lists
+from postwren.delivery.door import Door, DoorPolicy, Network
+from postwren.delivery.greylist import SETTING as GREYLIST
+from postwren.delivery.greylist import Greylist
 from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
@@ -163,6 +167,8 @@ class Server:
         self._config = config
         self._is_dev = is_dev
         self._resolver = resolver
+        self._door: Door | None = None
+        self._greylist: Greylist | None = None
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
@@ -226,6 +232,8 @@ class Server:
         await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
         if not self.failure.is_set():
             await self._authenticator.save()
+            with contextlib.suppress(MailstoreError):
+                await self._save_greylist()
         self._authenticator.close()
         self._store.close()
         if self._index is not None:
@@ -262,12 +270,13 @@ class Server:
 
         judge = self._judge(hostname)
         treat = judge.open if judge is not None else None
+        door = self._door.recipient if self._door is not None else None
 
         def imap_session() -> ImapSession:
             return ImapSession(imap, TABLE)
 
         def smtp_session() -> SmtpSession:
-            return SmtpSession(smtp, store, self._authenticator, time.time, directory, treat)
+            return SmtpSession(smtp, store, self._authenticator, time.time, directory, treat, door)
 
         def lmtp_session() -> SmtpSession:
             return SmtpSession(lmtp, store, None, time.time, directory)
@@ -307,8 +316,21 @@ class Server:
         except ResolverFailed as error:
             log.warning("mail from elsewhere is not judged", extra={"fields": {"why": str(error)}})
             return None
+        self._door = self._open_door(resolver, hostname, trusted)
         policy = JudgePolicy(judge.dmarc, judge.patience)
-        return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted)
+        return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted, self._door)
+
+    def _open_door(self, resolver: Resolver, hostname: str, trusted: Sequence[Network]) -> Door:
+        judge = self._config.judge
+        try:
+            lists = parse_lists(judge.dns_lists) if judge.dns_lists else None
+        except ListInvalid as error:
+            raise ConfigError(f"judge.dns_lists: {error}") from None
+        if judge.greylist:
+            self._greylist = Greylist()
+            self._greylist.load(self._store.reader.setting(GREYLIST) or b"", int(time.time()))
+        policy = DoorPolicy(judge.check_hello, judge.check_name, judge.refused_from)
+        return Door(resolver, policy, time.time, frozenset({hostname.lower()}), trusted, lists, self._greylist)
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
@@ -395,6 +417,7 @@ class Server:
             try:
                 await end_all_recovery(self._store, now, term)
                 await prune_digests(self._store)
+                await self._save_greylist()
                 done = await self._store.housekeep(now)
                 if done.compacted:
                     self.maildrops.clear()
@@ -410,6 +433,11 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             self.snapshots.sweep()
+
+    async def _save_greylist(self) -> None:
+        if self._greylist is not None:
+            dump = self._greylist.dump()
+            await self._store.perform(lambda tx: tx.put_setting(GREYLIST, dump))
 
     async def _remember_failures(self) -> None:
         """Once a minute: write down who failed to log in, so that a restart forgives nobody (A-60)."""

@@ -107,6 +107,13 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["enforce", "junk", "note"],
         Meta(description="where DMARC fails: as the author's domain asks, into Junk at most, or only noted in the header"),
     ] = "enforce"
+    check_hello: Annotated[bool, Meta(description="refuse greetings that are no host name, or another's")] = False
+    check_name: Annotated[bool, Meta(description="refuse hosts whose address has no name that leads back to it")] = False
+    dns_lists: Annotated[
+        tuple[str, ...], Meta(description="lists of hosts: ZONE, ZONE*WEIGHT, ZONE=ANSWERS*WEIGHT; good ones weigh less than 0")
+    ] = ()
+    refused_from: Annotated[Count, Meta(description="a host is refused whose lists weigh so much; less is junk")] = 2
+    greylist: Annotated[bool, Meta(description="who has never written before is asked to come again in a minute")] = False
     patience: Annotated[Seconds, Meta(description="for the DNS, for SPF and DKIM together and again for DMARC", le=60)] = 20.0
 
 

@@ -11,12 +11,12 @@ where the owner of the domain asks for rejection is the sender asked to come aga
 
 import asyncio
 import enum
-import ipaddress
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
+from postwren.delivery.door import Door, Network, address_of, is_trusted
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import deliver_all, deliver_as_junk
 from postwren.delivery.intake import Keep
@@ -105,6 +105,8 @@ class Case:
             return ruling.reply
         hostname = self.judge.hostname
         top = return_path(self.envelope.reverse_path) + received(self.origin, hostname, self.envelope, self.now)
+        if ruling.decision is Decision.ACCEPT and self.judge.door is not None and _is_proven(self):
+            self.judge.door.was_good(self.origin)
         unit = deliver_as_junk if ruling.decision is Decision.JUNK else deliver_all
         return Keep(top + format_results(hostname, results), unit, strip_forged(self.block, hostname))
 
@@ -114,7 +116,8 @@ class Case:
 
     async def _ask_spf(self) -> SpfResult:
         judge, sender, hello = self.judge, self.envelope.reverse_path, self.origin.hello
-        ip = ipaddress.ip_address(self.origin.peer.partition("%")[0])
+        ip = address_of(self.origin)
+        assert ip is not None  # a Unix socket is trusted
         return await check(judge.ask(), ip, hello, sender, now=int(self.now), hostname=judge.hostname)
 
     async def spf_result(self) -> SpfResult:
@@ -144,6 +147,18 @@ async def author(case: Case) -> Ruling | None:
     if author_domains(case.block):
         return None
     return _at_most(case, Ruling(Decision.REJECT, "no author", NO_AUTHOR))
+
+
+async def connection(case: Case) -> Ruling | None:
+    """What the door found about the host (RFC 8601 section 2.7.3: iprev)."""
+    sight = case.judge.door.sight(case.origin) if case.judge.door is not None else None
+    if sight is None:
+        return None
+    if sight.name is not None:
+        case.found["connection"] = [MethodResult("iprev", sight.name.result, (("policy.iprev", case.origin.peer),))]
+    if sight.score.weight <= 0:
+        return None
+    return Ruling(Decision.JUNK, "listed at " + ", ".join(hit.zone for hit in sight.score.hits if hit.weight > 0))
 
 
 async def spf(case: Case) -> None:
@@ -207,6 +222,10 @@ def _wish(result: DmarcResult) -> Ruling | None:
     return Ruling(Decision.REJECT, why, Reply(550, "5.7.1", text))  # section 10.3
 
 
+def _is_proven(case: Case) -> bool:
+    return any(result.verdict is Verdict.PASS for result in case.dmarc)
+
+
 def _at_most(case: Case, ruling: Ruling) -> Ruling:
     """As hard as this installation wants to be."""
     match case.judge.policy.dmarc:
@@ -219,7 +238,7 @@ def _at_most(case: Case, ruling: Ruling) -> Ruling:
 
 
 STAGES: Final[tuple[Stage, ...]] = (
-    (("author", author),),
+    (("connection", connection), ("author", author)),
     (("SPF", spf), ("DKIM", dkim), ("ARC", arc)),
     (("DMARC", dmarc),),
 )
@@ -246,7 +265,7 @@ class Judge:
     """One a server. `now` gives seconds since 1970, `draw` a random number from 0 to 99; scanners are stages behind `STAGES`.
     `trusted`: networks whose mail is not judged."""
 
-    __slots__ = ("_now", "_resolver", "_trusted", "draw", "hostname", "policy", "stages")
+    __slots__ = ("_now", "_resolver", "_trusted", "door", "draw", "hostname", "policy", "stages")
 
     def __init__(
         self,
@@ -255,7 +274,8 @@ class Judge:
         policy: JudgePolicy,
         now: Callable[[], float],
         draw: Callable[[], int],
-        trusted: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
+        trusted: Sequence[Network] = (),
+        door: Door | None = None,
         stages: tuple[Stage, ...] = STAGES,
     ) -> None:
         self._resolver = resolver
@@ -264,6 +284,7 @@ class Judge:
         self.draw = draw
         self.stages = stages
         self._trusted = trusted
+        self.door = door
         self._now = now
 
     def ask(self) -> Resolver:
@@ -272,15 +293,4 @@ class Judge:
 
     def open(self, envelope: Envelope, origin: Origin) -> Case | None:
         """A `Treat`: None for what is not judged, being of somebody who logged in, or from a trusted network."""
-        if origin.is_authenticated or self._trusts(origin.peer):
-            return None
-        return Case(self, envelope, origin, self._now())
-
-    def _trusts(self, peer: str) -> bool:
-        try:
-            ip = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:  # a Unix socket: whoever may write to it is here
-            return True
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return any(ip in network for network in self._trusted)
+        return None if is_trusted(origin, self._trusted) else Case(self, envelope, origin, self._now())

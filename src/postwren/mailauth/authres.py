@@ -43,6 +43,8 @@ _PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _FIELDS: Final = re.compile(
     rb"^authentication-results[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)", re.MULTILINE | re.IGNORECASE
 )
+_METHOD: Final = re.compile(r"[a-z0-9-]+")
+_PROPERTY: Final = re.compile(r"[a-z0-9-]+\.[a-z0-9._-]+")
 _LINE: Final = 78
 
 
@@ -174,8 +176,11 @@ def _read_result(lexemes: list[_Lexeme]) -> MethodResult | None:
         verdict = Verdict(word.lower())
     except ValueError:
         return None
+    method = method.partition("/")[0]
+    if _METHOD.fullmatch(method) is None:
+        return None
     reason = next((value for name, value in pairs[1:] if name == "reason"), "")
-    return MethodResult(method.partition("/")[0], verdict, tuple(pair for pair in pairs[1:] if pair[0] != "reason"), reason)
+    return MethodResult(method, verdict, tuple(pair for pair in pairs[1:] if _PROPERTY.fullmatch(pair[0])), reason)
 
 
 def _until_equals(lexemes: list[_Lexeme], at: int) -> tuple[str | None, int]:

@@ -307,4 +307,4 @@ def test_the_log_has_one_line_with_all_verdicts(caplog: pytest.LogCaptureFixture
 
 
 def test_the_steps_have_names() -> None:
-    assert [[name for name, _ in stage] for stage in STAGES] == [["author"], ["SPF", "DKIM", "ARC"], ["DMARC"]]
+    assert [[name for name, _ in stage] for stage in STAGES] == [["connection", "author"], ["SPF", "DKIM", "ARC"], ["DMARC"]]

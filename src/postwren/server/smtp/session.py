@@ -6,9 +6,10 @@ What must stay true: a positive reply to a message is queued only by `_written`,
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from postwren.delivery.door import Answer
 from postwren.delivery.envelope import Envelope, Recipient
 from postwren.delivery.inbound import Outcome, deliver_all, deliver_each
 from postwren.delivery.intake import Immediate, Treat, Treatment
@@ -77,12 +78,14 @@ log = logging.getLogger("postwren.smtp")
 class SmtpSession:
     """A `transport.session.Session`. `authenticator` is None where AUTH is not offered; `now` gives seconds since 1970;
     `directory` is the server's, or one of its own that remembers nothing; `treat` says what becomes of a message whose first
-    octets have come (None: it is kept as it is, for all or, by LMTP, for each)."""
+    octets have come (None: it is kept as it is, for all or, by LMTP, for each), `door` whether the peer may write to a recipient
+    (None: it may)."""
 
     __slots__ = (
         "_account_id",
         "_authenticator",
         "_directory",
+        "_door",
         "_envelope",
         "_errors",
         "_exchange",
@@ -109,9 +112,11 @@ class SmtpSession:
         now: Callable[[], float],
         directory: Directory | None = None,
         treat: Treat | None = None,
+        door: Callable[[Envelope, Origin, Address], Answer] | None = None,
     ) -> None:
         self._settings = settings
         self._treat = treat
+        self._door = door
         self._directory = directory or Directory(store, settings.separator, now, 0)
         self._store = store
         self._authenticator = authenticator
@@ -221,7 +226,7 @@ class SmtpSession:
         self._envelope = Envelope(command.reverse_path, command.params.smtputf8, declared_size=command.params.size or 0)
         self.core.send(say.SENDER_OK)
 
-    def _rcpt(self, command: Rcpt) -> None:
+    def _rcpt(self, command: Rcpt) -> Handled:
         assert self._envelope is not None
         account_id = self._resolve(command.forward_path)
         if account_id is None:
@@ -234,13 +239,30 @@ class SmtpSession:
                 self._log("refused", code=refusal.code, recipient=recipient)
             else:
                 self._refuse(refusal, recipient=recipient)
-            return
+            return None
         # In SMTP the end of the data has one answer for all: who is full is told apart here, and does not hold up the others.
         if not self._settings.is_lmtp and self._directory.is_full(account_id, self._envelope.declared_size):
             self.core.send(MAILBOX_FULL)
             self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
+            return None
+        found = Recipient(command.forward_path, account_id)
+        said = self._door(self._envelope, self._origin or self._where_from(), found.address) if self._door else None
+        if said is None or isinstance(said, Reply):
+            self._let_in(found, said)
+            return None
+        return self._ask_first(found, said)
+
+    async def _ask_first(self, recipient: Recipient, asked: Awaitable[Reply | None]) -> None:
+        said = await asked
+        if not self._is_closed:
+            self._let_in(recipient, said)
+
+    def _let_in(self, recipient: Recipient, refusal: Reply | None) -> None:
+        assert self._envelope is not None
+        if refusal is not None:
+            self._refuse(refusal, recipient=str(recipient.address))
             return
-        self._envelope.recipients.append(Recipient(command.forward_path, account_id))
+        self._envelope.recipients.append(recipient)
         self._has_recipient = True
         self.core.send(say.RECIPIENT_OK)
 
