@@ -72,6 +72,7 @@ SMTP_SCRIPT = "tests/scripts/smtp/limit.script"  # of a dialogue: the beginning 
 MX = "tests/unit/delivery/test_mx.py"
 HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
+ACME = "tests/unit/exchange/test_acme.py"
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
 SHARING, SNAPSHOTS = "src/postwren/testing/contract/sharing.py", "src/postwren/testing/contract/snapshots.py"
@@ -88,6 +89,10 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "config.schema.Limits.connects_per_minute": (HERE, "test_the_limits_of_the_configuration_reach_those_who_keep_them"),
     "delivery.mx.MxLimits.hosts": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
     "delivery.mx.MxLimits.addresses": (MX, "test_so_many_hosts_and_addresses_and_not_one_more"),
+    "exchange.acme.Limits.names": (ACME, "test_so_many_names_and_not_one_more"),
+    "exchange.acme.Limits.polls": (ACME, "test_waiting_has_an_end"),
+    "exchange.acme.Limits.wait": (ACME, "test_waiting_has_an_end"),
+    "exchange.acme.Limits.nonces": (ACME, "test_a_nonce_that_is_refused_is_replaced_and_not_for_ever"),
     "exchange.dane.Limits.chain": (
         "tests/unit/exchange/test_dane.py", "test_so_many_certificates_are_looked_at_and_not_one_more"),
     "exchange.mtasts.Limits.shelf": (STS_CACHE, "test_a_shelf_has_room_for_so_many_and_the_one_longest_unused_goes"),

@@ -8,11 +8,12 @@ connected to; nothing on this machine or in a private network is, but in a serve
 import asyncio
 import ipaddress
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from postwren.client.conversation import Conversation, Security
-from postwren.protocols.http.client import ClientConnection, Get, Responded
+from postwren.protocols.http.client import ClientConnection, Get, Post, Responded
 from postwren.transport.tls import TlsFault
 from postwren.wire.resolver import HostAddress, Kind, Resolver, ResolverFailed
 
@@ -46,6 +47,13 @@ def is_public(address: str) -> bool:
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
 class StrangersWeb:
     """`is_private_allowed`: for trying out. `trusted` is a file of certificates to trust instead of the system's."""
 
@@ -66,21 +74,25 @@ class StrangersWeb:
 
     async def get(self, host: str, target: str) -> Responded:
         """The answer with status 200. Raises WebFailed."""
-        try:
-            async with asyncio.timeout(self._patience):
-                answer = await self._ask_any(host, target)
-        except TimeoutError:
-            raise WebFailed("no answer in time") from None
+        answer = await self.ask(Get(host, target))
         if answer.status != 200:
             raise WebFailed(f"answered {answer.status}")
         return answer
 
-    async def _ask_any(self, host: str, target: str) -> Responded:
+    async def ask(self, request: Get | Post, port: int = 0) -> Responded:
+        """Whatever is answered; `request.host` is a name or an IPv4 address. Raises WebFailed."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._ask_any(request, port or self._port)
+        except TimeoutError:
+            raise WebFailed("no answer in time") from None
+
+    async def _ask_any(self, request: Get | Post, port: int) -> Responded:
         """The first address that can be connected to answers for all."""
         why: Exception = OSError("no address")
-        for address in await self._addresses(host):
+        for address in await self._addresses(request.host):
             try:
-                return await self._ask(host, address, target)
+                return await self._ask(request, address, port)
             except ssl.SSLCertVerificationError as error:
                 raise CertificateBad(f"its certificate cannot be trusted ({error.verify_message})") from None
             except (OSError, TlsFault) as error:
@@ -88,8 +100,8 @@ class StrangersWeb:
         raise WebFailed(str(why) or type(why).__name__)
 
     async def _addresses(self, host: str) -> list[str]:
-        found: list[str] = []
-        for kind in _KINDS:
+        found = [host] if _is_address(host) else []
+        for kind in _KINDS if not found else ():
             try:
                 answer = await self._resolver.query(host, kind)
             except ResolverFailed as error:
@@ -100,11 +112,12 @@ class StrangersWeb:
             raise WebFailed("its addresses are none of the internet" if found else "no such host")
         return usable[:_MOST_ADDRESSES]
 
-    async def _ask(self, host: str, address: str, target: str) -> Responded:
+    async def _ask(self, request: Get | Post, address: str, port: int) -> Responded:
         core = ClientConnection()
+        host = request.host
         async with Conversation(core) as talk:
-            await talk.connect(host, self._port, Security.IMPLICIT, b"http/1.1", self._trusted, address=address)
-            core.send(Get(host, target))
+            await talk.connect(host, port, Security.IMPLICIT, b"http/1.1", self._trusted, address=address)
+            core.send(request if port == 443 else replace(request, host=f"{host}:{port}"))
             talk.flush()
             event = await talk.next_event()
         if not isinstance(event, Responded):

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-__all__ = ["certificate_names", "development_certificate", "name_is_covered", "server_end_point"]
+__all__ = ["certificate_names", "development_certificate", "name_is_covered", "replace_file", "server_end_point"]
 
 _LIFETIME = datetime.timedelta(days=397)  # what browsers and phones still take from a certificate they were told to trust
 _RENEW_BEFORE = datetime.timedelta(days=30)
@@ -62,8 +62,8 @@ def development_certificate(folder: Path, names: Sequence[str], now: datetime.da
     certificate = _self_signed(key, wanted, now)
     folder.mkdir(parents=True, exist_ok=True)
     private = serialization.NoEncryption()
-    _replace(key_path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, private))
-    _replace(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
+    replace_file(key_path, key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, private))
+    replace_file(certificate_path, certificate.public_bytes(serialization.Encoding.PEM))
     return certificate_path, key_path
 
 
@@ -105,7 +105,7 @@ def _is_still_good(certificate_path: Path, key_path: Path, names: list[str], now
     )
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     """Whole or not at all, and never readable by others, not even for a moment."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

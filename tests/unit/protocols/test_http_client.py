@@ -2,7 +2,7 @@
 
 import pytest
 
-from postwren.protocols.http.client import ClientConnection, Event, Get, Limits, Responded, ServerFault
+from postwren.protocols.http.client import ClientConnection, Event, Get, Limits, Post, Responded, ServerFault
 from postwren.wire.core import NEED_DATA
 from postwren.wire.errors import LocalProtocolError
 
@@ -25,8 +25,20 @@ def test_the_request_is_one_that_must_be_answered_in_one_piece() -> None:
     core = ClientConnection()
     core.send(Get("example.org", "/x?y"))
     assert core.data_to_send() == [
-        b"GET /x?y HTTP/1.0\r\nHost: example.org\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
+        b"GET /x?y HTTP/1.0\r\nHost: example.org\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
+        b"User-Agent: postwren\r\n\r\n"
     ]
+
+
+def test_a_request_may_bring_something() -> None:
+    core = ClientConnection()
+    core.send(Post("example.org", "/x", "application/jose+json", b"{}"))
+    (request,) = core.data_to_send()
+    assert isinstance(request, bytes)
+    assert request.startswith(b"POST /x HTTP/1.0\r\nHost: example.org\r\n")
+    assert request.endswith(b"\r\nContent-Type: application/jose+json\r\nContent-Length: 2\r\n\r\n{}")
+    with pytest.raises(LocalProtocolError):
+        ClientConnection().send(Post("example.org", "/x", "a/b\r\nX: y", b""))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 7, 1000])

@@ -1,6 +1,6 @@
 """The client's side of one HTTP exchange, without I/O.
 
-    core.send(Get("autoconfig.example.org", "/mail/config-v1.1.xml"))
+    core.send(Get("autoconfig.example.org", "/mail/config-v1.1.xml"))       or Post(host, target, kind, body)
     core.data_to_send()
     core.receive_data(data)
     core.next_event()           Responded or ServerFault, once
@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 from postwren.wire.core import NEED_DATA, NeedData, Output, Waiting
 from postwren.wire.errors import LocalProtocolError
 
-__all__ = ["ClientConnection", "Event", "Get", "Limits", "Responded", "ServerFault"]
+__all__ = ["ClientConnection", "Event", "Get", "Limits", "Post", "Responded", "ServerFault"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class Get:
 
     host: str
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """`kind` is the media type of `body`."""
+
+    host: str
+    target: str
+    kind: str
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +87,19 @@ class ClientConnection:
     def waiting_for(self) -> Waiting:
         return Waiting.COMMAND if self._sent and not self._is_done else Waiting.NOTHING
 
-    def send(self, item: Get) -> None:
+    def send(self, item: Get | Post) -> None:
         """The one request."""
         if self._sent or not _PRINTABLE.fullmatch(item.host) or not _PRINTABLE.fullmatch(item.target):
             raise LocalProtocolError("one request, of printable ASCII")
         self._sent = True
-        lines = (f"GET {item.target} HTTP/1.0", f"Host: {item.host}", "Accept-Encoding: identity", "Connection: close", "", "")
-        self._out.append("\r\n".join(lines).encode())
+        method, body = ("POST", item.body) if isinstance(item, Post) else ("GET", b"")
+        lines = [f"{method} {item.target} HTTP/1.0", f"Host: {item.host}", "Accept-Encoding: identity", "Connection: close"]
+        lines.append("User-Agent: postwren")  # RFC 8555 section 6.1 demands one
+        if isinstance(item, Post):
+            if not _PRINTABLE.fullmatch(item.kind):
+                raise LocalProtocolError("a media type of printable ASCII")
+            lines += [f"Content-Type: {item.kind}", f"Content-Length: {len(body)}"]
+        self._out.append("\r\n".join([*lines, "", ""]).encode() + body)
 
     def data_to_send(self) -> list[Output]:
         out, self._out = self._out, []
