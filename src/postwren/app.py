@@ -19,7 +19,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import apsw
 import msgspec
@@ -33,7 +32,7 @@ from postwren.delivery.greylist import Greylist
 from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
-from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
+from postwren.exchange.certificates import CertificateKeeper, keeper_for
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -42,8 +41,7 @@ from postwren.mailstore.service.housekeeping import end_all_recovery, prune_dige
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
-from postwren.server.http.autoconfig import Offered
-from postwren.server.http.documents import documents
+from postwren.server.http.documents import documents, offered, own_policy
 from postwren.server.http.route import Route
 from postwren.server.http.session import BUSY, PATIENCE, HttpSession
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
@@ -173,6 +171,8 @@ class Server:
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
+        self._resolver = resolver
+        self._keeper: CertificateKeeper | None = None
         self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
@@ -209,6 +209,8 @@ class Server:
         chores = [self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots()]
         if indexer is not None:
             chores.append(indexer.run())
+        if self._keeper is not None:
+            chores.append(self._keeper.run())
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -351,12 +353,12 @@ class Server:
 
     def _documents(self, hostname: str) -> tuple[Route, ...]:
         """What stands on the web."""
-        policy = _own_policy(self._config, hostname)
+        policy = own_policy(self._config.mta_sts, hostname)
 
         def is_ours(domain: str) -> bool:
             return self._store.reader.domain_exists(domain)
 
-        return documents(is_ours, hostname, _offered(self._config.listen), policy, self.challenges)
+        return documents(is_ours, hostname, offered(self._config.listen), policy, self.challenges)
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
@@ -383,8 +385,22 @@ class Server:
             if not (tls.certificate and tls.key):
                 raise ConfigError("tls.certificate and tls.key go together")
             return Path(tls.certificate), Path(tls.key)
-        now = datetime.datetime.now(datetime.UTC)
-        return development_certificate(self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], now)
+        if tls.acme:
+            self._keeper = keeper_for(tls, self._data / "tls", hostname, self._dns(), self.challenges)
+            path = self._keeper.prepare()
+            return path, path
+        return development_certificate(
+            self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], datetime.datetime.now(datetime.UTC)
+        )
+
+    def _dns(self) -> Resolver:
+        """Whom the server asks. Raises ConfigError."""
+        if self._resolver is None:
+            try:
+                self._resolver = SystemResolver()
+            except ResolverFailed as error:
+                raise ConfigError(str(error)) from None
+        return self._resolver
 
     def _login_policy(self) -> LoginPolicy:
         login = self._config.login
@@ -506,33 +522,6 @@ def _place(text: str) -> Place:
         return address, int(port)
     except ValueError:
         raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
-
-
-def _own_policy(config: Config, hostname: str) -> Policy | None:
-    sts = config.mta_sts
-    if sts.mode == "off":
-        return None
-    try:
-        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), sts.max_age)))
-    except PolicyInvalid as error:
-        raise ConfigError(f"mta_sts: nobody would take this policy: {error}") from None
-
-
-def _offered(listen: Listen) -> tuple[Offered, ...]:
-    """What autoconfig names: implicit TLS before STARTTLS, by the ports that we listen on (RFC 8314 section 4)."""
-    kinds: tuple[tuple[Literal["imap", "pop3", "smtp"], tuple[str, ...], bool], ...] = (
-        ("imap", listen.imaps, True),
-        ("imap", listen.imap, False),
-        ("pop3", listen.pop3s, True),
-        ("pop3", listen.pop3, False),
-        ("smtp", listen.submissions, True),
-        ("smtp", listen.submission, False),
-    )
-    return tuple(Offered(kind, int(port), is_tls) for kind, texts, is_tls in kinds for port in _ports(texts)[:1])
-
-
-def _ports(texts: Sequence[str]) -> list[str]:
-    return [text.rpartition(":")[2] for text in texts if not text.startswith("/")]
 
 
 def _caps(config: Config) -> Caps:

@@ -60,6 +60,14 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: Annotated[str, Meta(description="path of the chain, leaf first")] = ""
     key: Annotated[str, Meta(description="path of the private key")] = ""
     strict_sni: Annotated[bool, Meta(description="refuse names that the certificate lacks (never on port 25)")] = True
+    acme: Annotated[
+        bool,
+        Meta(description="get the certificate by ACME, by [listen] http on port 80; you agree to its terms of service"),
+    ] = False
+    acme_directory: Annotated[str, Meta(description="whose")] = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_contact: Annotated[str, Meta(description="an address that is told of trouble; may be empty")] = ""
+    acme_names: Annotated[tuple[str, ...], Meta(description='names beside hostname ("mta-sts.example.org")')] = ()
+    acme_trust: Annotated[str, Meta(description="path of certificates to trust for acme_directory; empty: the system's")] = ""
 
 
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
