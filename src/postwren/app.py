@@ -78,6 +78,9 @@ __all__ = ["Report", "Server", "check_store", "dev_listen", "run_server"]
 log = logging.getLogger("postwren.server")
 
 DAY = 24 * 3600
+SMTP_PATIENCE = Patience(command=300)  # RFC 5321 4.5.3.2.7
+POP3_PATIENCE = Patience(command=600)  # RFC 1939 section 3
+IMAP_PATIENCE = Patience(command=1860)  # RFC 9051 5.4 asks for 1800, and an IDLE may last as long
 GRACE = 20.0  # seconds for commands under way when the server ends
 HOUSEKEEPING_EVERY = 3600.0
 REMEMBER_EVERY = 60.0
@@ -291,9 +294,7 @@ class Server:
         def http_session() -> HttpSession:
             return HttpSession(routes, time.time)
 
-        smtp_patience = Patience(command=config.smtp.timeout)
-        pop3_patience = Patience(command=config.pop3.timeout)
-        imap_patience = Patience(command=config.imap.timeout)
+        smtp_patience, pop3_patience, imap_patience = SMTP_PATIENCE, POP3_PATIENCE, IMAP_PATIENCE
         busy, pop3_busy = b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
         imap_busy = b"* BYE [UNAVAILABLE] too many connections\r\n"
         return [
@@ -319,7 +320,7 @@ class Server:
             log.warning("mail from elsewhere is not judged", extra={"fields": {"why": str(error)}})
             return None
         self._door = self._open_door(resolver, hostname, trusted)
-        policy = JudgePolicy(judge.dmarc, judge.patience)
+        policy = JudgePolicy(judge.dmarc)
         return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted, self._door)
 
     def _open_door(self, resolver: Resolver, hostname: str, trusted: Sequence[Network]) -> Door:
@@ -545,7 +546,5 @@ def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings
 
 def _submission_settings(config: Config, hostname: str) -> SmtpSettings:
     reception = _smtp_settings(config, hostname, is_lmtp=False)
-    limit = config.submission.recipient_limit
-    return dataclasses.replace(
-        reception, recipient_limit=limit, authenticated_recipient_limit=limit, extensions=SUBMISSION, require_auth=True
-    )
+    limit = reception.authenticated_recipient_limit
+    return dataclasses.replace(reception, recipient_limit=limit, extensions=SUBMISSION, require_auth=True)

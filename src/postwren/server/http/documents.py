@@ -20,6 +20,7 @@ from postwren.server.http.route import Route, document
 
 __all__ = ["documents", "offered", "own_policy"]
 
+_MAX_AGE: Final = 14 * 24 * 3600  # seconds for which our policy is believed: it outlives a week of attack (RFC 8461 section 10.2)
 _CHALLENGE: Final = "/.well-known/acme-challenge/"
 
 
@@ -73,7 +74,7 @@ def own_policy(sts: MtaSts, hostname: str) -> Policy | None:
     if sts.mode == "off":
         return None
     try:
-        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), sts.max_age)))
+        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), _MAX_AGE)))
     except PolicyInvalid as error:
         raise ConfigError(f"mta_sts: nobody would take this policy: {error}") from None
 
