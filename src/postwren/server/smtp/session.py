@@ -240,7 +240,7 @@ class SmtpSession:
             self.core.send(MAILBOX_FULL)
             self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
             return
-        self._envelope.recipients.append(Recipient(command.forward_path, account_id))
+        self._envelope.recipients.append(Recipient(command.forward_path, account_id, *command.params.wishes()))
         self._has_recipient = True
         self.core.send(say.RECIPIENT_OK)
 
