@@ -85,8 +85,8 @@ def open_outbound(
     *,
     is_dev: bool,
 ) -> OutboundService:
-    """As `[outbound]` says; `resolver` None asks the system's. A server for trying out sends nothing to anybody, unless it was told
-    where: by a resolver of its own, a smarthost or ports. Raises ConfigError."""
+    """As `[outbound]` says; `resolver` None asks the system's. A server for trying out sends nothing to anybody, unless it was
+    told where: by a resolver of its own, a smarthost or ports. Raises ConfigError."""
     roads = None
     if not is_dev or resolver is not None or config.smarthost or config.ports:
         roads = make_roads(config, hostname, resolver or _system(), watch, policies, allows_loopback=is_dev)
