@@ -29,10 +29,10 @@ from postwren.delivery.dnslist import ListInvalid, parse_lists
 from postwren.delivery.door import Door, DoorPolicy, Network
 from postwren.delivery.greylist import SETTING as GREYLIST
 from postwren.delivery.greylist import Greylist
-from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
 from postwren.exchange.certificates import CertificateKeeper, keeper_for
+from postwren.exchange.service import OutboundService, open_outbound
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -170,12 +170,13 @@ class Server:
         self._resolver = resolver
         self._door: Door | None = None
         self._greylist: Greylist | None = None
+        self._zone = resolver
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
-        self._resolver = resolver
         self._keeper: CertificateKeeper | None = None
+        self._outbound: OutboundService | None = None
         self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
@@ -214,6 +215,8 @@ class Server:
             chores.append(indexer.run())
         if self._keeper is not None:
             chores.append(self._keeper.run())
+        if self._outbound is not None:
+            chores.append(self._outbound.run())
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -234,7 +237,10 @@ class Server:
         """End: no new connections, commands under way finish, the store closes last."""
         for chore in self._chores:
             chore.cancel()
-        await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
+        ends = [listener.close(GRACE) for listener in self._listeners]
+        if self._outbound is not None:
+            ends.append(self._outbound.close(GRACE))
+        await asyncio.gather(*ends)
         if not self.failure.is_set():
             await self._authenticator.save()
             with contextlib.suppress(MailstoreError):
@@ -337,6 +343,9 @@ class Server:
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
+        outbound = self._outbound = open_outbound(
+            self._config.outbound, hostname, self._store, self._watch, self._zone, is_dev=self._is_dev
+        )
         return Desk(
             _submission_settings(self._config, hostname),
             self._store,
@@ -344,10 +353,10 @@ class Server:
             self._authenticator,
             Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
             Signers(self._store.reader),
-            deliver_all,
+            outbound.accept,
             time.time,
             os.urandom,
-            is_relaying=False,
+            is_relaying=outbound.is_open,
             is_free=config.any_author,
             shows_client=config.show_client,
         )
@@ -464,9 +473,11 @@ class Server:
                 await self._authenticator.save()
 
 
-async def run_server(data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None]) -> int:
-    """Run until a signal or a failing disk; returns the exit code."""
-    server = Server(data, config, is_dev=is_dev)
+async def run_server(
+    data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None], resolver: Resolver | None = None
+) -> int:
+    """Run until a signal or a failing disk; returns the exit code. `resolver`: in the place of the system's."""
+    server = Server(data, config, is_dev=is_dev, resolver=resolver)
     ports = await server.start()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
