@@ -171,7 +171,6 @@ class Server:
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
-        self._resolver = resolver
         self._keeper: CertificateKeeper | None = None
         self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
