@@ -359,6 +359,7 @@ class Server:
             is_relaying=outbound.is_open,
             is_free=config.any_author,
             shows_client=config.show_client,
+            send_report=outbound.accept.send_report,
         )
 
     def _documents(self, hostname: str) -> tuple[Route, ...]:
