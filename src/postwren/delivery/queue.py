@@ -67,7 +67,7 @@ def accept(
     """A copy for each recipient that lives here, rows of the queue for all others; all or none. Raises what `deliver_all` does;
     an outcome a recipient that lives here. `now` is in seconds since 1970, `queue_now` in the queue's own."""
     deliver_here = inbound.deliver_all(envelope, body, now)
-    message, rows = _rows_of(envelope, now, queue_now, schedule)
+    message, rows = _rows_of(envelope, now, queue_now + envelope.hold, schedule)
 
     def unit(tx: Transaction) -> list[inbound.Outcome]:
         outcomes = deliver_here(tx)
