@@ -345,7 +345,9 @@ class Server:
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
         outbound = self._outbound = open_outbound(
-            self._config.outbound, hostname, self._store, self._watch, self._zone, is_dev=self._is_dev
+            *(self._config.outbound, hostname, self._store, self._watch, self._zone),
+            is_dev=self._is_dev,
+            separator=self._config.smtp.subaddress_separator,
         )
         return Desk(
             _submission_settings(self._config, hostname),

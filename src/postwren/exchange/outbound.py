@@ -24,6 +24,7 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.retry import Schedule
 from postwren.delivery.trace import return_path_octets
 from postwren.exchange.connection import Connection, Letter
+from postwren.exchange.home import Home
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.pool import Pool
@@ -78,6 +79,7 @@ class Outbound:
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
         wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
+        home: Home | None = None,
     ) -> None:
         self._store = store
         self._roads = roads
@@ -87,6 +89,7 @@ class Outbound:
         self._schedule = schedule
         self._limits = limits
         self._wish_of = wish_of or _wish_of
+        self._home = home
         self._domains: dict[str, _Domain] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._pool = Pool(limits)
@@ -344,6 +347,8 @@ class _Worker:
         letter = engine._letter(uid)
         if letter is None:
             return await self._gone(uid)
+        if engine._home is not None and engine._home.has(self._domain):
+            return await self._deliver_here(engine._home, letter, uid, rows)
         while rows:
             began = time.perf_counter()
             try:
@@ -367,6 +372,13 @@ class _Worker:
                 await self._record(uid, _all(result.left, result.outcomes[-1].verdict))
                 return False
             rows = result.left
+        return False
+
+    async def _deliver_here(self, home: Home, letter: Letter, uid: Uid, rows: list[QueuedRecipient]) -> bool:
+        began = time.perf_counter()
+        outcomes = await home.deliver(letter, rows)
+        self._tell(uid, None, outcomes, began)
+        await self._record(uid, outcomes)
         return False
 
     async def _gone(self, uid: Uid) -> bool:

@@ -12,12 +12,16 @@ from tests.unit.exchange.outbound_world import CLOSE, OCTETS, SILENCE, USUAL, Ex
 
 from postwren.delivery.attempt import Fate
 from postwren.exchange.connection import Ours
+from postwren.exchange.home import Home
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.road import NoRoad, RoadMap, Roads, Smarthost
 from postwren.mailstore.errors import StoreFull
+from postwren.mailstore.model import Credentials
+from postwren.mailstore.service.accounts import create_account
 from postwren.protocols.sasl import ClientCredentials
+from postwren.terms import MailboxId
 from postwren.testing.resolver import ScriptedResolver
 from postwren.wire.resolver import HostAddress, Kind, Mx, Record
 from postwren.wire.secret import Secret
@@ -66,6 +70,30 @@ def test_what_leaves_begins_behind_the_return_path_that_recipients_here_have() -
             await world.until(lambda: len(world.outcomes) == 3)
         stuffed = OCTETS.replace(b"\n.", b"\n..")
         assert [octets for _, _, octets in host.messages] == [stuffed, stuffed, b"X: Return-Path: <x>\r\n" + stuffed]
+
+    run(scene())
+
+
+def test_recipients_who_live_here_get_it_without_a_connection() -> None:
+    """Mail that was held (RFC 4865), or whose domain came to us while it waited."""
+
+    async def scene() -> None:
+        async with exchange(Host()) as world:
+            store = world.store
+            ben = await store.perform(create_account("ben@c.example", Credentials("", {}), 1))
+            full = await store.perform(create_account("full@c.example", Credentials("", {}), 1, 10))
+            world.engine._home = Home(store, lambda: 5)
+            octets = b"Return-Path: <ann@a.example>\r\n" + OCTETS
+            await world.queue("ben@c.example", "nobody@c.example", "full@c.example", "ben+x@c.example", octets=octets)
+            await world.until(lambda: len(world.outcomes) == 4)
+            found = {outcome.number: outcome.verdict.enhanced for _, outcome in world.outcomes}
+            assert found == {1: "2.0.0", 2: "5.1.1", 3: "4.2.2", 4: "2.0.0"}
+            (entry,) = store.reader.entries(ben.account_id, MailboxId(1))
+            email = store.reader.email(ben.account_id, entry.email_id)
+            assert email is not None
+            assert store.read_body(email.body) == octets
+            assert store.reader.entries(full.account_id, MailboxId(1)) == []
+            await world.until(lambda: store.reader.queue_size() == (1, 1))
 
     run(scene())
 
