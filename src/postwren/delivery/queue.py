@@ -34,6 +34,7 @@ __all__ = [
     "Compose",
     "Concluder",
     "Conclusion",
+    "Locate",
     "Notice",
     "Report",
     "Told",
@@ -86,13 +87,14 @@ class Accept:
 
     clock: Callable[[], int]
     schedule: Schedule = _USUAL
+    locate: Locate = resolve
 
     def __call__(self, envelope: Envelope, body: NewBody, now: int) -> Unit[list[inbound.Outcome]]:
         return accept(envelope, body, now, self.clock(), self.schedule)
 
     def send_report(self, tx: Transaction, reverse_path: str, report: "Report", now: int) -> None:
         """A `receipt.Send`."""
-        send_report(tx, reverse_path, report, now, self.clock(), self.schedule)
+        send_report(tx, reverse_path, report, now, self.clock(), self.schedule, self.locate)
 
 
 def _rows_of(envelope: Envelope, now: int, queue_now: int, schedule: Schedule) -> tuple[QueuedMessage, list[QueuedRecipient]]:
