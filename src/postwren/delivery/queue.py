@@ -9,6 +9,7 @@ are composed, and `write` does it all if the rows are still those that were plan
 of whom the sender does not want to hear (RFC 3461 section 4.1), or twice of one recipient.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
@@ -304,14 +305,19 @@ class Concluder:
             return True
         conclusion = plan(message, reader.queued_recipients(uid), outcomes, queue_now, self._schedule, self._draw())
         reports: list[Report] = []
+        is_written = False
         try:
             if conclusion.notices:
                 reports.extend(self._reports(conclusion))
             unit = write(conclusion, reports, int(self._now()), queue_now, self._schedule, self._locate)
-            return await self._store.perform(unit, [report.body for report in reports])
+            is_written = await self._store.perform(unit, [report.body for report in reports])
+        except asyncio.CancelledError:  # the unit is on its way, and its bodies with it
+            is_written = True
+            raise
         finally:
-            for report in reports:  # harmless where it was written
+            for report in reports if not is_written else ():
                 report.body.discard()
+        return is_written
 
     def _reports(self, conclusion: Conclusion) -> Iterable[Report]:
         message = conclusion.message
