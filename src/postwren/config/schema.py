@@ -134,6 +134,7 @@ class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description='MX host to another port than 25, for trying out: { "mx.b.example" = 3025 }'),
     ] = {}
     connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
+    warn_hours: Annotated[Count, Meta(description="after so long the sender hears that it takes long; it ends after 5 days")] = 4
 
 
 class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from typing import Final
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Envelope, Recipient
 from postwren.delivery.inbound import deliver_each
+from postwren.delivery.queue import Locate
 from postwren.delivery.trace import return_path
 from postwren.exchange.connection import Letter
 from postwren.mailstore.errors import OverQuota
@@ -25,14 +26,14 @@ _UNKNOWN: Final = Verdict(Fate.FAILED, 550, "5.1.1", "No such recipient here")
 
 
 class Home:
-    """`now` gives seconds since 1970."""
+    """`now` gives seconds since 1970; `locate` whose address it is."""
 
-    __slots__ = ("_now", "_separator", "_store")
+    __slots__ = ("_locate", "_now", "_store")
 
-    def __init__(self, store: Store, now: Callable[[], float], separator: str = "+") -> None:
+    def __init__(self, store: Store, now: Callable[[], float], locate: Locate = resolve) -> None:
         self._store = store
         self._now = now
-        self._separator = separator
+        self._locate = locate
 
     def has(self, domain: str) -> bool:
         """Whether its recipients live here."""
@@ -45,7 +46,7 @@ class Home:
         known, outcomes = [], []
         for row in rows:
             address = parse_mailbox(row.address)
-            account_id = resolve(self._store.reader, address, self._separator)
+            account_id = self._locate(self._store.reader, address)
             if account_id is None:
                 outcomes.append(Outcome(row.number, _UNKNOWN))
             else:

@@ -14,9 +14,9 @@ import secrets
 import time
 
 from postwren.config.schema import Outbound as OutboundConfig
-from postwren.delivery.queue import Accept, Concluder, read_clock, save_clock
+from postwren.delivery.queue import Accept, Concluder, Locate, read_clock, save_clock
 from postwren.delivery.report import Reporter
-from postwren.delivery.retry import QueueClock
+from postwren.delivery.retry import QueueClock, Schedule
 from postwren.exchange.home import Home
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.outbound import Outbound
@@ -25,6 +25,7 @@ from postwren.exchange.road import Roads
 from postwren.exchange.setup import NoResolver, limits_of, make_roads
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
+from postwren.mailstore.service.accounts import resolve
 from postwren.transport.deadline import Watch
 from postwren.transport.resolver import SystemResolver
 from postwren.wire.resolver import Resolver, ResolverFailed
@@ -39,17 +40,33 @@ _KEEP_CLOCK_EVERY = 60.0
 class OutboundService:
     """`roads` None: nothing goes out, and what is queued waits (`--dev` without a way out)."""
 
-    def __init__(self, store: Store, roads: Roads | None, hostname: str, limits: OutboundLimits, separator: str = "+") -> None:
+    def __init__(
+        self,
+        store: Store,
+        roads: Roads | None,
+        hostname: str,
+        limits: OutboundLimits,
+        schedule: Schedule = Schedule(),  # noqa: B008  # frozen
+        locate: Locate = resolve,
+    ) -> None:
         self._store = store
         self._clock = QueueClock(read_clock(store.reader), time.monotonic(), time.time())
-        self.accept = Accept(self.now)
+        self.accept = Accept(self.now, schedule, locate)
         self.is_open = roads is not None
         self._engine: Outbound | None = None
         if roads is not None:
             reporter = Reporter(hostname, self.now, time.time, lambda: secrets.token_urlsafe(12))
-            conclude = Concluder(store, reporter, self.now, time.time, random.random)
-            home = Home(store, time.time, separator)
-            self._engine = Outbound(store, roads, conclude, self.now, random.random, limits=limits, home=home)
+            conclude = Concluder(store, reporter, self.now, time.time, random.random, schedule, locate)
+            self._engine = Outbound(
+                store,
+                roads,
+                conclude,
+                self.now,
+                random.random,
+                limits=limits,
+                schedule=schedule,
+                home=Home(store, time.time, locate),
+            )
 
     def now(self) -> int:
         """Seconds of the queue's clock."""
@@ -84,16 +101,16 @@ def open_outbound(
     watch: Watch,
     resolver: Resolver | None,
     policies: TlsPolicies = OPPORTUNISTIC,
+    locate: Locate = resolve,
     *,
     is_dev: bool,
-    separator: str = "+",
 ) -> OutboundService:
     """As `[outbound]` says; `resolver` None asks the system's. A server for trying out sends nothing to anybody, unless it was
-    told where: by a resolver of its own, a smarthost or ports. Raises ConfigError."""
+    told where: by a resolver of its own, a smarthost or ports. `locate`: whose address it is here. Raises ConfigError."""
     roads = None
     if not is_dev or resolver is not None or config.smarthost or config.ports:
         roads = make_roads(config, hostname, resolver or _system(), watch, policies, allows_loopback=is_dev)
-    return OutboundService(store, roads, hostname, limits_of(config), separator)
+    return OutboundService(store, roads, hostname, limits_of(config), Schedule(warn_after=config.warn_hours * 3600), locate)
 
 
 def _system() -> Resolver:

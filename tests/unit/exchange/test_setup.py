@@ -8,7 +8,11 @@ import pytest
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Outbound
+from postwren.exchange.service import open_outbound
 from postwren.exchange.setup import limits_of, make_roads
+from postwren.mailstore.port import Reader
+from postwren.storage.memory import MemoryStore
+from postwren.terms import Address
 from postwren.testing.resolver import ScriptedResolver
 from postwren.transport.deadline import Watch
 
@@ -32,6 +36,16 @@ def test_what_is_written_reaches_who_keeps_it() -> None:
     assert (made._ours.source, made.port_of("mx.b.example"), made.port_of("mx.c.example")) == ("192.0.2.1", 3025, 25)
     assert made._map.own == {"mx.a.example"}
     assert limits_of(Outbound(connections_per_domain=2)).connections_of_domain == 2
+
+
+def test_when_a_sender_is_warned_and_whose_address_it_is_reach_the_queue() -> None:
+    def nobody(_reader: Reader, _address: Address) -> None:
+        return None
+
+    config = Outbound(warn_hours=1)
+    made = open_outbound(config, "mx.a.example", MemoryStore(), Watch(), ScriptedResolver({}), locate=nobody, is_dev=False)
+    assert (made.accept.schedule.warn_after, made.accept.locate) == (3600, nobody)
+    assert made.accept.schedule.give_up_after == 5 * 86_400
 
 
 @pytest.mark.parametrize(
