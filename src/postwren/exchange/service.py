@@ -17,11 +17,10 @@ from postwren.config.schema import Outbound as OutboundConfig
 from postwren.delivery.queue import Accept, Concluder, read_clock, save_clock
 from postwren.delivery.report import Reporter
 from postwren.delivery.retry import QueueClock
-from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.policy import OPPORTUNISTIC, TlsPolicies
 from postwren.exchange.road import Roads
-from postwren.exchange.setup import NoResolver, limits_of, make_roads
+from postwren.exchange.setup import NoResolver, make_roads
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.transport.deadline import Watch
@@ -38,7 +37,7 @@ _KEEP_CLOCK_EVERY = 60.0
 class OutboundService:
     """`roads` None: nothing goes out, and what is queued waits (`--dev` without a way out)."""
 
-    def __init__(self, store: Store, roads: Roads | None, hostname: str, limits: OutboundLimits) -> None:
+    def __init__(self, store: Store, roads: Roads | None, hostname: str) -> None:
         self._store = store
         self._clock = QueueClock(read_clock(store.reader), time.monotonic(), time.time())
         self.accept = Accept(self.now)
@@ -47,7 +46,7 @@ class OutboundService:
         if roads is not None:
             reporter = Reporter(hostname, self.now, time.time, lambda: secrets.token_urlsafe(12))
             conclude = Concluder(store, reporter, self.now, time.time, random.random)
-            self._engine = Outbound(store, roads, conclude, self.now, random.random, limits=limits)
+            self._engine = Outbound(store, roads, conclude, self.now, random.random)
 
     def now(self) -> int:
         """Seconds of the queue's clock."""
@@ -90,7 +89,7 @@ def open_outbound(
     roads = None
     if not is_dev or resolver is not None or config.smarthost or config.ports:
         roads = make_roads(config, hostname, resolver or _system(), watch, policies, allows_loopback=is_dev)
-    return OutboundService(store, roads, hostname, limits_of(config))
+    return OutboundService(store, roads, hostname)
 
 
 def _system() -> Resolver:
