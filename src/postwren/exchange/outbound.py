@@ -47,6 +47,7 @@ _TOGETHER: Final = 50  # units of one commit
 _LONGEST_SLEEP: Final = 60.0
 _FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
+_LINE: Final = 1024
 _HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
 
@@ -279,10 +280,14 @@ class Outbound:
         if email is None:
             return None
         ref = email.body
-        return Letter(message, ref.size, lambda: self._pieces(ref), lambda: self._has_ascii_header(ref))
+        skipped = _return_path(self._store.read_body(ref, 0, min(ref.size, _LINE)))
+        return Letter(message, ref.size - skipped, lambda: self._pieces(ref, skipped), lambda: self._has_ascii_header(ref))
 
-    def _pieces(self, ref: BodyRef) -> Iterator[bytes]:
-        return self._store.body_pieces(ref)
+    def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
+        for piece in self._store.body_pieces(ref):
+            rest, skipped = piece[skipped:], max(0, skipped - len(piece))
+            if rest:
+                yield rest
 
     def _has_ascii_header(self, ref: BodyRef) -> bool:
         head = self._store.read_body(ref, 0, min(ref.size, _HEADER))
@@ -442,6 +447,14 @@ class _Worker:
 
 
 _NEW: Final = _Domain()
+
+
+def _return_path(head: bytes) -> int:
+    """Octets of a Return-Path line at the start. It is for those who got the message here, and does not go on (RFC 5321 section
+    4.4)."""
+    end = head.find(b"\r\n") + 2
+    is_one = end > 1 and head[:12].lower() == b"return-path:" and head[end : end + 1] not in (b" ", b"\t", b"")
+    return end if is_one else 0
 
 
 def _all(rows: Sequence[QueuedRecipient], verdict: Verdict) -> list[Outcome]:

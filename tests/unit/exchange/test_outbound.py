@@ -55,6 +55,30 @@ def test_what_is_queued_is_sent_and_leaves_the_queue() -> None:
     run(scene())
 
 
+@pytest.mark.parametrize(
+    ("octets", "arrives"),
+    [
+        (b"Return-Path: <ann@a.example>\r\nSubject: x\r\n\r\nReturn-Path: y\r\n", b"Subject: x\r\n\r\nReturn-Path: y\r\n"),
+        (b"Subject: x\r\nReturn-Path: <ann@a.example>\r\n\r\n", b"Subject: x\r\nReturn-Path: <ann@a.example>\r\n\r\n"),
+        (b"return-path: <a>\r\n", b"return-path: <a>\r\n"),
+        (b"x\r\n", b"x\r\n"),
+    ],
+)
+def test_a_return_path_does_not_leave(octets: bytes, arrives: bytes) -> None:
+    """RFC 5321 section 4.4."""
+
+    async def scene() -> None:
+        host = Host()
+        async with exchange(host) as world:
+            await world.queue(octets=octets)
+            await world.until(lambda: len(world.outcomes) == 1)
+        ((mail, _, body),) = host.messages
+        assert body == arrives
+        assert b"SIZE=%d " % len(arrives) in mail
+
+    run(scene())
+
+
 def test_what_comes_later_wakes_the_engine_and_uses_the_connection_that_stands() -> None:
     async def scene() -> None:
         host = Host()
@@ -295,6 +319,8 @@ def test_a_domain_that_does_not_exist_fails_its_mail_at_once() -> None:
 
 
 def test_tls_that_fails_is_left_out_for_a_while_where_nothing_demands_it() -> None:
+    """RFC 7435 section 3."""
+
     async def scene() -> None:
         broken = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # it has no certificate: every handshake fails
         host = Host((*USUAL, "STARTTLS"), context=broken)
