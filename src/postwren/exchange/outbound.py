@@ -207,10 +207,11 @@ class Outbound:
         taken = sum(state.claimed.values())
         rows = self._store.reader.due_recipients(domain, self._clock(), taken + _BATCH)
         batch: dict[Uid, list[QueuedRecipient]] = {}
+        number, most = 0, _BATCH if state.is_proven else 1
         for row in rows:
-            if row.uid in state.claimed or (not state.is_proven and batch and row.uid not in batch):
-                continue
-            batch.setdefault(row.uid, []).append(row)
+            if row.uid in batch or (number < most and row.uid not in state.claimed):
+                batch.setdefault(row.uid, []).append(row)
+                number += 1
         state.claimed.update((uid, len(found)) for uid, found in batch.items())
         return batch
 
