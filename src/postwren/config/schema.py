@@ -122,18 +122,15 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way to other hosts."""
 
-    smarthost: Annotated[str, Meta(description='HOST:PORT that takes all of it; "" asks the DNS for each domain')] = ""
-    smarthost_tls: Annotated[
-        Literal["starttls", "implicit", "none"], Meta(description="with it; none only for a host on this machine")
-    ] = "starttls"
-    login: Annotated[str, Meta(description="to log in there by, with the password in password_file")] = ""
-    password_file: Annotated[str, Meta(description="path of a file whose first line is that password")] = ""
+    smarthost: Annotated[
+        str, Meta(description='HOST:PORT that takes all of it, by TLS from the first octet on port 465; "" asks the DNS')
+    ] = ""
+    credentials: Annotated[str, Meta(description="path of a file with the login there, and its password in a second line")] = ""
     bind: Annotated[str, Meta(description='an address of this machine to connect from; "" leaves it to the system')] = ""
     ports: Annotated[
         dict[str, Annotated[int, Meta(ge=1, le=65535)]],
         Meta(description='MX host to another port than 25, for trying out: { "mx.b.example" = 3025 }'),
     ] = {}
-    connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
     warn_hours: Annotated[Count, Meta(description="after so long the sender hears that it takes long; it ends after 5 days")] = 4
 
 

@@ -211,10 +211,11 @@ class Outbound:
         taken = sum(state.claimed.values())
         rows = self._store.reader.due_recipients(domain, self._clock(), taken + _BATCH)
         batch: dict[Uid, list[QueuedRecipient]] = {}
+        number, most = 0, _BATCH if state.is_proven else 1
         for row in rows:
-            if row.uid in state.claimed or (not state.is_proven and batch and row.uid not in batch):
-                continue
-            batch.setdefault(row.uid, []).append(row)
+            if row.uid in batch or (number < most and row.uid not in state.claimed):
+                batch.setdefault(row.uid, []).append(row)
+                number += 1
         state.claimed.update((uid, len(found)) for uid, found in batch.items())
         return batch
 
@@ -287,10 +288,11 @@ class Outbound:
         start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
         return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
 
-    def _pieces(self, ref: BodyRef, start: int) -> Iterator[bytes]:
-        pieces = self._store.body_pieces(ref)
-        yield next(pieces, b"")[start:]
-        yield from pieces
+    def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
+        for piece in self._store.body_pieces(ref):
+            rest, skipped = piece[skipped:], max(0, skipped - len(piece))
+            if rest:
+                yield rest
 
     def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
         head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))

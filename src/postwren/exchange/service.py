@@ -18,11 +18,10 @@ from postwren.delivery.queue import Accept, Concluder, Locate, read_clock, save_
 from postwren.delivery.report import Reporter
 from postwren.delivery.retry import QueueClock, Schedule
 from postwren.exchange.home import Home
-from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.policy import OPPORTUNISTIC, TlsPolicies
 from postwren.exchange.road import Roads
-from postwren.exchange.setup import NoResolver, limits_of, make_roads
+from postwren.exchange.setup import NoResolver, make_roads
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.accounts import resolve
@@ -45,7 +44,6 @@ class OutboundService:
         store: Store,
         roads: Roads | None,
         hostname: str,
-        limits: OutboundLimits,
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         locate: Locate = resolve,
     ) -> None:
@@ -63,7 +61,6 @@ class OutboundService:
                 conclude,
                 self.now,
                 random.random,
-                limits=limits,
                 schedule=schedule,
                 home=Home(store, time.time, locate),
             )
@@ -110,7 +107,7 @@ def open_outbound(
     roads = None
     if not is_dev or resolver is not None or config.smarthost or config.ports:
         roads = make_roads(config, hostname, resolver or _system(), watch, policies, allows_loopback=is_dev)
-    return OutboundService(store, roads, hostname, limits_of(config), Schedule(warn_after=config.warn_hours * 3600), locate)
+    return OutboundService(store, roads, hostname, Schedule(warn_after=config.warn_hours * 3600), locate)
 
 
 def _system() -> Resolver:

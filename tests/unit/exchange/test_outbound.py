@@ -338,6 +338,8 @@ def test_a_domain_that_does_not_exist_fails_its_mail_at_once() -> None:
 
 
 def test_tls_that_fails_is_left_out_for_a_while_where_nothing_demands_it() -> None:
+    """RFC 7435 section 3."""
+
     async def scene() -> None:
         broken = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # it has no certificate: every handshake fails
         host = Host((*USUAL, "STARTTLS"), context=broken)
@@ -444,7 +446,7 @@ def test_a_smarthost_takes_everything_behind_a_login() -> None:
         async with listening(host) as port:
             world = Exchange({})
             credentials = ClientCredentials(authcid="ann", password=Secret("pass word"))
-            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, "none"))
+            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, is_here=True))
             world.roads = Roads(world.resolver, Ours("x", credentials=credentials), road_map)
             world.engine = Outbound(world.store, world.roads, world.conclude, lambda: world.now, lambda: 0.5)
             async with world.running():
@@ -462,7 +464,7 @@ def test_a_smarthost_gets_no_password_without_verified_tls() -> None:
         host = Host((*USUAL, "AUTH PLAIN"))
         async with listening(host) as port:
             credentials = ClientCredentials(authcid="ann", password=Secret("pass word"))
-            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, "starttls"))
+            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port))
             with pytest.raises(NoRoad) as none:
                 await Roads(ScriptedResolver({}), Ours("x", credentials=credentials), road_map).open("d", TlsWish.USUAL)
         assert none.value.verdict.fate is Fate.DEFERRED
