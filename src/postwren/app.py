@@ -347,8 +347,9 @@ class Server:
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
         locate = partial(resolve, separator=self._config.smtp.subaddress_separator)
+        contact = self._config.smtp.postmaster or f"postmaster@{self._store.reader.only_domain() or hostname}"
         outbound = self._outbound = open_outbound(
-            self._config.outbound, hostname, self._store, self._watch, self._zone, locate=locate, is_dev=self._is_dev
+            *(self._config.outbound, hostname, self._store, self._watch, self._zone, contact), locate=locate, is_dev=self._is_dev
         )
         return Desk(
             _submission_settings(self._config, hostname),

@@ -65,6 +65,10 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acme_directory: Annotated[str, Meta(description="whose")] = "https://acme-v02.api.letsencrypt.org/directory"
     acme_contact: Annotated[str, Meta(description="an address that is told of trouble; may be empty")] = ""
     acme_names: Annotated[tuple[str, ...], Meta(description='names beside hostname ("mta-sts.example.org")')] = ()
+    acme_dns_server: Annotated[
+        str, Meta(description="ADDRESS:PORT of our primary name server: names are proven there, not on port 80")
+    ] = ""
+    acme_dns_key: Annotated[str, Meta(description="path of a TSIG key, as tsig-keygen writes it")] = ""
     acme_trust: Annotated[str, Meta(description="path of certificates to trust for acme_directory; empty: the system's")] = ""
 
 

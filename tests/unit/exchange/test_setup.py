@@ -43,7 +43,8 @@ def test_when_a_sender_is_warned_and_whose_address_it_is_reach_the_queue() -> No
         return None
 
     config = Outbound(warn_hours=1)
-    made = open_outbound(config, "mx.a.example", MemoryStore(), Watch(), ScriptedResolver({}), locate=nobody, is_dev=False)
+    here = (config, "mx.a.example", MemoryStore(), Watch(), ScriptedResolver({}), "postmaster@a.example")
+    made = open_outbound(*here, locate=nobody, is_dev=False)
     assert (made.accept.schedule.warn_after, made.accept.locate) == (3600, nobody)
     assert made.accept.schedule.give_up_after == 5 * 86_400
 
