@@ -83,6 +83,7 @@ DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py
 
 AUTHRES, DMARC = "tests/unit/mailauth/test_authres.py", "tests/unit/mailauth/test_dmarc.py"
 DOOR_OF_MAIL = "tests/unit/smtp/test_door.py"
+AGGREGATE = "tests/unit/mailauth/test_aggregate.py"
 JUDGING = "tests/unit/smtp/test_judging.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -268,6 +269,11 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "delivery.door.DoorPolicy.addresses": (
         DOOR_OF_MAIL, "test_an_address_is_asked_about_once_for_some_minutes_and_so_many_are_remembered"),
     "delivery.judging.JudgePolicy.patience": (JUDGING, "test_what_nobody_can_tell_costs_no_mail_and_lets_no_forgery_in"),
+    "mailauth.aggregate.Limits.packed": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.unpacked": (AGGREGATE, "test_a36_a_bomb_ends_at_the_cap"),
+    "mailauth.aggregate.Limits.depth": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.rows": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.text": (AGGREGATE, "test_a_report_has_limits"),
     "mailauth.authres.Limits.value": (AUTHRES, "test_a_value_has_a_length"),
     "mailauth.authres.Limits.results": (AUTHRES, "test_so_many_results_and_properties_are_read"),
     "mailauth.authres.Limits.properties": (AUTHRES, "test_so_many_results_and_properties_are_read"),
