@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 import postwren
-from postwren.app import _caps, _smtp_settings
+from postwren.app import POP3_PATIENCE, SMTP_PATIENCE, _caps, _smtp_settings
 from postwren.config.schema import Config
 from postwren.config.schema import Limits as ConfigLimits
 from postwren.mailstore.errors import LoginInvalid, MailboxNameInvalid
@@ -73,6 +73,7 @@ MX = "tests/unit/delivery/test_mx.py"
 CONNECTION, OUTBOUND = "tests/unit/exchange/test_connection.py", "tests/unit/exchange/test_outbound.py"
 HTTP, HTTP_SERVER = "tests/unit/protocols/test_http_client.py", "tests/unit/protocols/test_http_server.py"
 IMAP, IMAP_CLIENT = "tests/unit/imap/test_imap_limits.py", "tests/unit/imap/test_imap_client_core.py"
+TLS_REPORT = "tests/unit/exchange/test_tlsreport.py"
 ACME = "tests/unit/exchange/test_acme.py"
 STS, STS_CACHE = "tests/unit/mailauth/test_mtasts.py", "tests/unit/exchange/test_mtasts_cache.py"
 KEPT = "tests/unit/mailstore/test_account_limits.py"
@@ -103,6 +104,11 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "exchange.mtasts.Limits.asked": (STS_CACHE, "test_so_many_domains_are_remembered_as_asked"),
     "exchange.mtasts.Limits.recheck": (STS_CACHE, "test_five_minutes_later_it_is_asked_again"),
     "exchange.mtasts.Limits.renewals": (STS_CACHE, "test_a_round_renews_so_many_and_not_one_more"),
+    "exchange.tlsreport.Limits.domains": (TLS_REPORT, "test_a_day_has_so_many_domains_and_not_one_more"),
+    "exchange.tlsreport.Limits.policies": (TLS_REPORT, "test_a_domain_has_so_many_policies_and_not_one_more"),
+    "exchange.tlsreport.Limits.failures": (TLS_REPORT, "test_so_many_kinds_of_failure_are_kept_apart_and_none_is_lost"),
+    "mailauth.tlsrpt.Limits.record": ("tests/unit/mailauth/test_tlsrpt.py", "test_a_record_has_its_limits"),
+    "mailauth.tlsrpt.Limits.places": ("tests/unit/mailauth/test_tlsrpt.py", "test_a_record_has_its_limits"),
     "mailauth.mtasts.Limits.policy": (STS, "test_a10_a_policy_has_64_kilobytes_and_not_one_more_octet"),
     "mailauth.mtasts.Limits.patterns": (STS, "test_a_policy_has_so_many_patterns_and_not_one_more"),
     "mailauth.mtasts.Limits.max_age": (STS, "test_nothing_is_believed_for_longer_than_a_year"),
@@ -370,8 +376,8 @@ def test_the_limits_of_the_configuration_reach_those_who_keep_them() -> None:
 
 def test_d53_whoever_is_silent_has_the_time_that_the_standards_ask_for() -> None:
     """RFC 1939 section 3: ten minutes; RFC 5321 section 4.5.3.2.7: five."""
-    assert Config().pop3.timeout >= 600
-    assert Config().smtp.timeout >= 300
+    assert POP3_PATIENCE.command >= 600
+    assert SMTP_PATIENCE.command >= 300
 
 
 def test_a_login_has_a_domain_that_dns_can_hold() -> None:

@@ -19,7 +19,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import apsw
 import msgspec
@@ -30,10 +29,10 @@ from postwren.delivery.dnslist import ListInvalid, parse_lists
 from postwren.delivery.door import Door, DoorPolicy, Network
 from postwren.delivery.greylist import SETTING as GREYLIST
 from postwren.delivery.greylist import Greylist
-from postwren.delivery.inbound import deliver_all
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
-from postwren.mailauth.mtasts import Mode, Policy, PolicyInvalid, format_policy, parse_policy
+from postwren.exchange.certificates import CertificateKeeper, keeper_for
+from postwren.exchange.service import OutboundService, open_outbound
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
@@ -42,8 +41,7 @@ from postwren.mailstore.service.housekeeping import end_all_recovery, prune_dige
 from postwren.mailstore.service.indexer import Indexer
 from postwren.mailstore.service.keys import Keys
 from postwren.mailstore.snapshot import Snapshots
-from postwren.server.http.autoconfig import Offered
-from postwren.server.http.documents import documents
+from postwren.server.http.documents import documents, offered, own_policy
 from postwren.server.http.route import Route
 from postwren.server.http.session import BUSY, PATIENCE, HttpSession
 from postwren.server.imap import TABLE, ImapService, ImapSession, ImapSettings
@@ -80,6 +78,9 @@ __all__ = ["Report", "Server", "check_store", "dev_listen", "run_server"]
 log = logging.getLogger("postwren.server")
 
 DAY = 24 * 3600
+SMTP_PATIENCE = Patience(command=300)  # RFC 5321 4.5.3.2.7
+POP3_PATIENCE = Patience(command=600)  # RFC 1939 section 3
+IMAP_PATIENCE = Patience(command=1860)  # RFC 9051 5.4 asks for 1800, and an IDLE may last as long
 GRACE = 20.0  # seconds for commands under way when the server ends
 HOUSEKEEPING_EVERY = 3600.0
 REMEMBER_EVERY = 60.0
@@ -169,10 +170,13 @@ class Server:
         self._resolver = resolver
         self._door: Door | None = None
         self._greylist: Greylist | None = None
+        self._zone = resolver
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
         self._tls: list[ServerTls] = []
         self._index: SearchIndex | None = None
+        self._keeper: CertificateKeeper | None = None
+        self._outbound: OutboundService | None = None
         self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
@@ -209,6 +213,10 @@ class Server:
         chores = [self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots()]
         if indexer is not None:
             chores.append(indexer.run())
+        if self._keeper is not None:
+            chores.append(self._keeper.run())
+        if self._outbound is not None:
+            chores.append(self._outbound.run())
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -229,7 +237,10 @@ class Server:
         """End: no new connections, commands under way finish, the store closes last."""
         for chore in self._chores:
             chore.cancel()
-        await asyncio.gather(*(listener.close(GRACE) for listener in self._listeners))
+        ends = [listener.close(GRACE) for listener in self._listeners]
+        if self._outbound is not None:
+            ends.append(self._outbound.close(GRACE))
+        await asyncio.gather(*ends)
         if not self.failure.is_set():
             await self._authenticator.save()
             with contextlib.suppress(MailstoreError):
@@ -289,9 +300,7 @@ class Server:
         def http_session() -> HttpSession:
             return HttpSession(routes, time.time)
 
-        smtp_patience = Patience(command=config.smtp.timeout)
-        pop3_patience = Patience(command=config.pop3.timeout)
-        imap_patience = Patience(command=config.imap.timeout)
+        smtp_patience, pop3_patience, imap_patience = SMTP_PATIENCE, POP3_PATIENCE, IMAP_PATIENCE
         busy, pop3_busy = b"421 4.7.0 Too many connections, try again later\r\n", b"-ERR [SYS/TEMP] too many connections\r\n"
         imap_busy = b"* BYE [UNAVAILABLE] too many connections\r\n"
         return [
@@ -317,7 +326,7 @@ class Server:
             log.warning("mail from elsewhere is not judged", extra={"fields": {"why": str(error)}})
             return None
         self._door = self._open_door(resolver, hostname, trusted)
-        policy = JudgePolicy(judge.dmarc, judge.patience)
+        policy = JudgePolicy(judge.dmarc)
         return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted, self._door)
 
     def _open_door(self, resolver: Resolver, hostname: str, trusted: Sequence[Network]) -> Door:
@@ -334,6 +343,9 @@ class Server:
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
+        outbound = self._outbound = open_outbound(
+            self._config.outbound, hostname, self._store, self._watch, self._zone, is_dev=self._is_dev
+        )
         return Desk(
             _submission_settings(self._config, hostname),
             self._store,
@@ -341,22 +353,22 @@ class Server:
             self._authenticator,
             Allowance(AllowanceLimits(config.messages_per_hour, config.recipients_per_hour), time.monotonic),
             Signers(self._store.reader),
-            deliver_all,
+            outbound.accept,
             time.time,
             os.urandom,
-            is_relaying=False,
+            is_relaying=outbound.is_open,
             is_free=config.any_author,
             shows_client=config.show_client,
         )
 
     def _documents(self, hostname: str) -> tuple[Route, ...]:
         """What stands on the web."""
-        policy = _own_policy(self._config, hostname)
+        policy = own_policy(self._config.mta_sts, hostname)
 
         def is_ours(domain: str) -> bool:
             return self._store.reader.domain_exists(domain)
 
-        return documents(is_ours, hostname, _offered(self._config.listen), policy, self.challenges)
+        return documents(is_ours, hostname, offered(self._config.listen), policy, self.challenges)
 
     def _imap_service(self) -> ImapService:
         config, store = self._config.imap, self._store
@@ -383,8 +395,22 @@ class Server:
             if not (tls.certificate and tls.key):
                 raise ConfigError("tls.certificate and tls.key go together")
             return Path(tls.certificate), Path(tls.key)
-        now = datetime.datetime.now(datetime.UTC)
-        return development_certificate(self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], now)
+        if tls.acme:
+            self._keeper = keeper_for(tls, self._data / "tls", hostname, self._dns(), self.challenges)
+            path = self._keeper.prepare()
+            return path, path
+        return development_certificate(
+            self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], datetime.datetime.now(datetime.UTC)
+        )
+
+    def _dns(self) -> Resolver:
+        """Whom the server asks. Raises ConfigError."""
+        if self._resolver is None:
+            try:
+                self._resolver = SystemResolver()
+            except ResolverFailed as error:
+                raise ConfigError(str(error)) from None
+        return self._resolver
 
     def _login_policy(self) -> LoginPolicy:
         login = self._config.login
@@ -447,9 +473,11 @@ class Server:
                 await self._authenticator.save()
 
 
-async def run_server(data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None]) -> int:
-    """Run until a signal or a failing disk; returns the exit code."""
-    server = Server(data, config, is_dev=is_dev)
+async def run_server(
+    data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None], resolver: Resolver | None = None
+) -> int:
+    """Run until a signal or a failing disk; returns the exit code. `resolver`: in the place of the system's."""
+    server = Server(data, config, is_dev=is_dev, resolver=resolver)
     ports = await server.start()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -508,33 +536,6 @@ def _place(text: str) -> Place:
         raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
 
 
-def _own_policy(config: Config, hostname: str) -> Policy | None:
-    sts = config.mta_sts
-    if sts.mode == "off":
-        return None
-    try:
-        return parse_policy(format_policy(Policy(Mode(sts.mode), sts.mx or (hostname,), sts.max_age)))
-    except PolicyInvalid as error:
-        raise ConfigError(f"mta_sts: nobody would take this policy: {error}") from None
-
-
-def _offered(listen: Listen) -> tuple[Offered, ...]:
-    """What autoconfig names: implicit TLS before STARTTLS, by the ports that we listen on (RFC 8314 section 4)."""
-    kinds: tuple[tuple[Literal["imap", "pop3", "smtp"], tuple[str, ...], bool], ...] = (
-        ("imap", listen.imaps, True),
-        ("imap", listen.imap, False),
-        ("pop3", listen.pop3s, True),
-        ("pop3", listen.pop3, False),
-        ("smtp", listen.submissions, True),
-        ("smtp", listen.submission, False),
-    )
-    return tuple(Offered(kind, int(port), is_tls) for kind, texts, is_tls in kinds for port in _ports(texts)[:1])
-
-
-def _ports(texts: Sequence[str]) -> list[str]:
-    return [text.rpartition(":")[2] for text in texts if not text.startswith("/")]
-
-
 def _caps(config: Config) -> Caps:
     limits = config.limits
     rate = limits.connects_per_minute
@@ -556,7 +557,5 @@ def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings
 
 def _submission_settings(config: Config, hostname: str) -> SmtpSettings:
     reception = _smtp_settings(config, hostname, is_lmtp=False)
-    limit = config.submission.recipient_limit
-    return dataclasses.replace(
-        reception, recipient_limit=limit, authenticated_recipient_limit=limit, extensions=SUBMISSION, require_auth=True
-    )
+    limit = reception.authenticated_recipient_limit
+    return dataclasses.replace(reception, recipient_limit=limit, extensions=SUBMISSION, require_auth=True)

@@ -3,13 +3,17 @@
 import asyncio
 import gc
 import resource
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from postwren.cli.context import ConfigOption, DataOption, Place, fail
 from postwren.ops.log import set_up_log
+
+if TYPE_CHECKING:
+    from postwren.transport.zone import ZoneResolver
 
 
 def serve(
@@ -26,6 +30,12 @@ def serve(
             help="With --dev: SMTP N+25, LMTP N+24, submission N+87 and N+65, IMAP N+43 and N+93, POP3 N+10 and N+95, HTTP N+80.",
         ),
     ] = 2000,
+    zone: Annotated[
+        Path | None,
+        typer.Option(
+            "--zone", metavar="FILE", help="With --dev: the DNS is this zone file, and mail goes out to where it leads, here too."
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,
 ) -> None:
     """Run the server until SIGTERM. Prints `ready` and the ports on stdout once it listens; logs to stderr."""
@@ -33,6 +43,8 @@ def serve(
 
     if workers != 1:
         fail("one process does everything so far: leave --workers out")
+    if zone is not None and not dev:
+        fail("--zone goes with --dev: a real server asks the real DNS")
     place = Place.find(data, config)
     set_up_log(place.config.log.format, place.config.log.level)
     settings = msgspec.structs.replace(place.config, listen=dev_listen(port_base)) if dev else place.config
@@ -40,8 +52,17 @@ def serve(
     gc.freeze()  # modules never become garbage: looking at them again and again costs 5 % of a busy server
     gc.set_threshold(50_000, 20, 100)
     with _runner() as runner:
-        code = runner.run(run_server(place.data, settings, dev, _say_ready))
+        code = runner.run(run_server(place.data, settings, dev, _say_ready, None if zone is None else _read_zone(zone)))
     raise typer.Exit(code)
+
+
+def _read_zone(path: Path) -> "ZoneResolver":
+    from postwren.transport.zone import ZoneInvalid, read_zone
+
+    try:
+        return read_zone(path)
+    except ZoneInvalid as error:
+        fail(f"--zone: {error}")
 
 
 def _raise_descriptor_limit() -> None:

@@ -18,7 +18,6 @@ __all__ = [
     "Login",
     "MtaSts",
     "Outbound",
-    "Pop3",
     "Smtp",
     "Storage",
     "Submission",
@@ -26,7 +25,6 @@ __all__ = [
 ]
 
 Octets = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Hostname = Annotated[str, Meta(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Za-z:.]+\])?\Z")]
 """A domain in A-labels or an address literal (RFC 5321 section 4.1.3): it goes out in greetings."""
@@ -60,6 +58,14 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate: Annotated[str, Meta(description="path of the chain, leaf first")] = ""
     key: Annotated[str, Meta(description="path of the private key")] = ""
     strict_sni: Annotated[bool, Meta(description="refuse names that the certificate lacks (never on port 25)")] = True
+    acme: Annotated[
+        bool,
+        Meta(description="get the certificate by ACME, by [listen] http on port 80; you agree to its terms of service"),
+    ] = False
+    acme_directory: Annotated[str, Meta(description="whose")] = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_contact: Annotated[str, Meta(description="an address that is told of trouble; may be empty")] = ""
+    acme_names: Annotated[tuple[str, ...], Meta(description='names beside hostname ("mta-sts.example.org")')] = ()
+    acme_trust: Annotated[str, Meta(description="path of certificates to trust for acme_directory; empty: the system's")] = ""
 
 
 class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,7 +79,6 @@ class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "127.0.0.0/8",
         "::1/128",
     )
-    timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 5321 asks for 300)")] = 300.0
 
 
 class MtaSts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +88,6 @@ class MtaSts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["off", "testing", "enforce"], Meta(description="enforce: who believes it sends by verified TLS or not at all")
     ] = "off"
     mx: Annotated[tuple[str, ...], Meta(description='our MX hosts ("*.example.org": all below); only hostname if none')] = ()
-    max_age: Annotated[Count, Meta(le=31_557_600, description="it is believed for so long")] = 1_209_600
 
 
 class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +95,6 @@ class Submission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     messages_per_hour: Annotated[Count, Meta(description="of one account")] = 300
     recipients_per_hour: Annotated[Count, Meta(description="of one account, each recipient of each message")] = 3000
-    recipient_limit: Annotated[Count, Meta(description="recipients of one message")] = 1000
     any_author: Annotated[
         bool, Meta(description="the sender, From and Sender may be any address, not only the account's own")
     ] = False
@@ -114,7 +117,6 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
     refused_from: Annotated[Count, Meta(description="a host is refused whose lists weigh so much; less is junk")] = 2
     greylist: Annotated[bool, Meta(description="who has never written before is asked to come again in a minute")] = False
-    patience: Annotated[Seconds, Meta(description="for the DNS, for SPF and DKIM together and again for DMARC", le=60)] = 20.0
 
 
 class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,16 +136,9 @@ class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
 
 
-class Pop3(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Mail on its way out, by POP3."""
-
-    timeout: Annotated[Seconds, Meta(description="patience for one command (RFC 1939 asks for 600)")] = 600.0
-
-
 class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail where it stays, by IMAP."""
 
-    timeout: Annotated[Seconds, Meta(description="patience for one command, and for an IDLE (RFC 9051 asks for 1800)")] = 1860.0
     size_limit: Annotated[Count, Meta(description="the largest message that APPEND takes")] = 52_428_800
     compress: Annotated[bool, Meta(description="COMPRESS=DEFLATE after login: less traffic, more memory")] = False
     administrators: Annotated[
@@ -193,7 +188,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submission: Submission = Submission()
     mta_sts: MtaSts = MtaSts()
     outbound: Outbound = Outbound()
-    pop3: Pop3 = Pop3()
     imap: Imap = Imap()
     login: Login = Login()
     storage: Storage = Storage()

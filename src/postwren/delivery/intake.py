@@ -33,11 +33,13 @@ Deliver: TypeAlias = Callable[[Envelope, NewBody, int], Unit[list[Outcome]]]
 @dataclass(frozen=True, slots=True)
 class Keep:
     """`top` is what stands in front of the message; `header` takes the place of its header block, the empty line not counted
-    (None: it stays as it is)."""
+    (None: it stays as it is). `others` are bodies that the unit of work takes besides the message's: whoever gets this writes or
+    discards them."""
 
     top: bytes
     deliver: Deliver
     header: bytes | None = None
+    others: tuple[NewBody, ...] = ()
 
 
 class Treatment(Protocol):

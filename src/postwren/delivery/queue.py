@@ -89,6 +89,10 @@ class Accept:
     def __call__(self, envelope: Envelope, body: NewBody, now: int) -> Unit[list[inbound.Outcome]]:
         return accept(envelope, body, now, self.clock(), self.schedule)
 
+    def send_report(self, tx: Transaction, reverse_path: str, report: "Report", now: int) -> None:
+        """A `receipt.Send`."""
+        send_report(tx, reverse_path, report, now, self.clock(), self.schedule)
+
 
 def _rows_of(envelope: Envelope, now: int, queue_now: int, schedule: Schedule) -> tuple[QueuedMessage, list[QueuedRecipient]]:
     reverse_path = "" if envelope.reverse_path is None else str(envelope.reverse_path)

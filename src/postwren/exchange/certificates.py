@@ -8,25 +8,32 @@ Key and chain are in one file, which is replaced as a whole: no handshake ever m
 another. A certificate is due when two thirds of its life are over, or names are missing in it.
 """
 
+import asyncio
 import datetime
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from postwren.exchange.acme import AcmeFailed
+from postwren.config.loader import ConfigError
+from postwren.config.schema import Tls
+from postwren.exchange.acme import AcmeAuthority, AcmeFailed
 from postwren.exchange.jose import AccountKey
+from postwren.exchange.web import StrangersWeb
 from postwren.transport.certificate import certificate_names, development_certificate, replace_file
+from postwren.wire.resolver import Resolver
 
-__all__ = ["CertificateKeeper", "HttpProver", "account_key"]
+__all__ = ["CertificateKeeper", "HttpProver", "PrivateKey", "account_key", "keeper_for"]
 
 log = logging.getLogger("postwren.acme")
 
-Obtain = Callable[[Sequence[str], ec.EllipticCurvePrivateKey], Awaitable[bytes]]
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey
+Obtain: TypeAlias = Callable[[Sequence[str], PrivateKey], Awaitable[bytes]]
+_EVERY: Final = 3600.0
 _FILE: Final = "acme.pem"
 _ACCOUNT: Final = "acme-account.pem"
 
@@ -88,6 +95,12 @@ class CertificateKeeper:
             return await self._renew_own(names)
         return True
 
+    async def run(self) -> None:
+        """Once an hour, from now on."""
+        while True:
+            await self.renew()
+            await asyncio.sleep(_EVERY)
+
     async def _renew_own(self, names: Sequence[str]) -> bool:
         """A name that does not lead here yet must not take the host's own certificate away."""
         if len(names) == 1 or not self._is_due(names[:1]):
@@ -120,3 +133,19 @@ class CertificateKeeper:
             return x509.load_pem_x509_certificates(self.path.read_bytes())[0]
         except (OSError, ValueError):
             return None
+
+
+def keeper_for(tls: Tls, folder: Path, hostname: str, resolver: Resolver, challenges: dict[str, str]) -> CertificateKeeper:
+    """As configured. Raises ConfigError."""
+    trusted = Path(tls.acme_trust) if tls.acme_trust else None
+    # Whoever configures a directory may have one in a private network; nothing outside of its origin is asked.
+    web = StrangersWeb(resolver, is_private_allowed=True, trusted=trusted)
+    try:
+        authority = AcmeAuthority(web, tls.acme_directory, account_key(folder), tls.acme_contact)
+    except (AcmeFailed, ValueError) as error:
+        raise ConfigError(f"tls.acme: {error}") from None
+
+    def obtain(names: Sequence[str], key: PrivateKey) -> Awaitable[bytes]:
+        return authority.obtain(names, key, HttpProver(challenges))
+
+    return CertificateKeeper(folder, lambda: [hostname, *tls.acme_names], obtain, lambda: datetime.datetime.now(datetime.UTC))

@@ -425,8 +425,8 @@ class _Worker:
             self._writing = None
 
     def _tell(self, uid: Uid, connection: Connection | None, outcomes: Sequence[Outcome], began: float) -> None:
-        """One line an attempt."""
-        verdict = outcomes[-1].verdict
+        """One line an attempt, with the worst of what was said."""
+        verdict = max((outcome.verdict for outcome in outcomes), key=lambda each: (each.fate is not Fate.DELIVERED, each.code))
         fields: dict[str, str | int | float | bool | None] = {
             "queue_id": uid,
             "domain": self._domain,

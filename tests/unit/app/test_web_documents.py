@@ -22,7 +22,7 @@ from postwren.testing.authority import Authority
 from postwren.testing.resolver import ScriptedResolver
 from postwren.wire.resolver import HostAddress, Txt
 
-POLICY: Final = Policy(Mode.TESTING, ("mx.example.org", "*.backup.example"), 86400)
+POLICY: Final = Policy(Mode.TESTING, ("mx.example.org", "*.backup.example"), 14 * 24 * 3600)
 HOST: Final = "mta-sts.example.org"
 RESOLVER: Final = ScriptedResolver(
     {("_mta-sts.example.org", "TXT"): [Txt(format_record(id_of(POLICY)))], (HOST, "A"): [HostAddress("127.0.0.1")]}
@@ -36,7 +36,7 @@ def test_our_own_policy_is_found_by_our_own_fetcher(tmp_path: Path) -> None:
         hostname="mx.example.org",
         listen=Listen(smtp=(), submission=(), submissions=(), imap=(), imaps=(), pop3=(), pop3s=(), https=("127.0.0.1:0",)),
         tls=Tls(str(certificate), str(key)),
-        mta_sts=MtaSts("testing", ("MX.example.org", "*.backup.example"), 86400),
+        mta_sts=MtaSts("testing", ("MX.example.org", "*.backup.example")),
     )
     data = tmp_path / "data"
 

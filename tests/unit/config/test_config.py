@@ -77,7 +77,7 @@ def test_a_section_that_is_none_is_said_also_where_the_environment_sets_its_opti
     path = tmp_path / "postwren.toml"
     path.write_text("smtp = 3\n")
     with pytest.raises(ConfigError, match="smtp: Expected"):
-        load_config(path, {"POSTWREN_SMTP_TIMEOUT": "3"})
+        load_config(path, {"POSTWREN_SMTP_SIZE_LIMIT": "3"})
 
 
 @pytest.mark.parametrize("name", ["", "mx.example.org", "xn--bcher-kva.example", "[192.0.2.1]", "[IPv6:2001:db8::1]"])

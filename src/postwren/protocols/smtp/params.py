@@ -110,6 +110,11 @@ class RcptParams:
     notify: frozenset[Notify] = frozenset()
     orcpt: OriginalRecipient | None = None
 
+    def wishes(self) -> tuple[str, str]:
+        """NOTIFY and ORCPT, decoded, as envelopes carry them: "SUCCESS,FAILURE" and "rfc822;ann@example.org"; "" is none."""
+        notify = ",".join([notify.value for notify in Notify if notify in self.notify]) if self.notify else ""
+        return notify, "" if self.orcpt is None else f"{self.orcpt.address_type};{self.orcpt.address}"
+
 
 NO_MAIL_PARAMS: Final = MailParams()
 NO_RCPT_PARAMS: Final = RcptParams()

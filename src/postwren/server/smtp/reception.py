@@ -135,7 +135,7 @@ class Reception:
             else:
                 self._writer = None
                 self._done = done
-                self._store.write(keep.deliver(self._envelope, body, now), [body], self._written)
+                self._store.write(keep.deliver(self._envelope, body, now), [body, *keep.others], self._written)
                 return None
         self.discard()
         return self._refusal
@@ -147,6 +147,7 @@ class Reception:
         assert self._body is not None
         assert self._done is not None
         self._body.discard()
+        self._discard_others()
         self._done(outcomes, error)
 
     def discard(self) -> None:
@@ -155,7 +156,12 @@ class Reception:
             self._writer.discard()
             self._writer = None
         if self._body is None:
+            self._discard_others()
             self._treatment.drop()
+
+    def _discard_others(self) -> None:
+        for body in self._keep.others if self._keep is not None else ():
+            body.discard()
 
     def _refuse(self, reply: Reply) -> None:
         self._refusal = reply

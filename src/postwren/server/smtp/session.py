@@ -245,7 +245,7 @@ class SmtpSession:
             self.core.send(MAILBOX_FULL)
             self._log("refused", code=MAILBOX_FULL.code, recipient=str(command.forward_path))
             return None
-        found = Recipient(command.forward_path, account_id)
+        found = Recipient(command.forward_path, account_id, *command.params.wishes())
         said = self._door(self._envelope, self._origin or self._where_from(), found.address) if self._door else None
         if said is None or isinstance(said, Reply):
             self._let_in(found, said)

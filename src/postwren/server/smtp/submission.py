@@ -12,20 +12,22 @@ from typing import Any, Final
 from postwren.delivery.envelope import Elsewhere, Envelope
 from postwren.delivery.intake import Deliver, Keep
 from postwren.delivery.originate import NOT_YOURS, Originator, originate
+from postwren.delivery.receipt import Send, report_here, with_receipt
 from postwren.delivery.signing import Signers, Signing
 from postwren.delivery.submit import Submit
 from postwren.delivery.trace import Origin, received, return_path
 from postwren.mailauth.authres import strip_forged
+from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.sent import wants_copy
 from postwren.protocols.smtp import reply as say
 from postwren.protocols.smtp.command import Mail, Rcpt
-from postwren.protocols.smtp.params import Body, Notify, RcptParams
+from postwren.protocols.smtp.params import Body
 from postwren.protocols.smtp.reply import Reply
 from postwren.server.login import Authenticator
 from postwren.server.smtp.allowance import Allowance
 from postwren.server.smtp.directory import Directory
-from postwren.server.smtp.refusal import ALREADY_SUBMITTED, AUTH_REQUIRED, NO_SUCH_DOMAIN, NO_WAY_OUT
+from postwren.server.smtp.refusal import ALREADY_SUBMITTED, AUTH_REQUIRED, NO_SUCH_DOMAIN, NO_WAY_OUT, store_refusal
 from postwren.server.smtp.session import HANDLERS, SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import AccountId, Address
@@ -54,6 +56,7 @@ class Desk:
     is_relaying: bool = True
     is_free: bool = False
     shows_client: bool = False
+    send_report: Send = report_here
 
     def owns(self, account_id: AccountId, address: Address) -> bool:
         """Whether mail to this address reaches the account: then it may write under it."""
@@ -104,7 +107,7 @@ class SubmissionSession(SmtpSession):
         elif not self._desk.is_relaying:
             self._refuse(NO_WAY_OUT, recipient=str(address))
         else:
-            envelope.elsewhere.append(Elsewhere(address, _notify(command.params), _orcpt(command.params)))
+            envelope.elsewhere.append(Elsewhere(address, *command.params.wishes()))
             self._has_recipient = True
             self.core.send(say.RECIPIENT_OK)
 
@@ -146,9 +149,18 @@ class Submission:
         keep = Keep(self._top(now), submit, header)
         keys = desk.signers.of_header(header)
         if not keys:
-            return keep
+            return self._with_receipt(keep, header)
         self._keep, self._signing = keep, Signing(keys, len(block) + 2)
         return None
+
+    def _with_receipt(self, keep: Keep, header: bytes) -> Keep | Reply:
+        """The last thing that is made: whoever gets it writes or discards what it holds."""
+        desk = self._desk
+        hostname, now, token = desk.settings.hostname, int(desk.now()), desk.random(16).hex()
+        try:
+            return with_receipt(keep, header, self._envelope, desk.store, desk.send_report, hostname, now, token)
+        except MailstoreError as error:
+            return store_refusal(error)
 
     def _top(self, now: float) -> bytes:
         """RFC 5321 section 4.4: Return-Path is of final delivery only. One body serves all recipients, so it is there where one
@@ -167,7 +179,8 @@ class Submission:
         keep, signing = self._keep, self._signing
         assert keep is not None
         assert signing is not None
-        return replace(keep, top=keep.top + signing.fields(keep.header or b"", self._desk.now()))
+        header = keep.header or b""
+        return self._with_receipt(replace(keep, top=keep.top + signing.fields(header, self._desk.now())), header)
 
     def drop(self) -> None:
         """Nothing is held."""
@@ -181,14 +194,6 @@ def _fill(envelope: Envelope, command: Mail, account_id: AccountId) -> None:
     envelope.body = params.body.value if params.body is not None else Body.SEVEN_BIT.value
     envelope.requires_tls = params.requiretls
     envelope.token = (params.token or "").encode()
-
-
-def _notify(params: RcptParams) -> str:
-    return ",".join(notify.value for notify in Notify if notify in params.notify)
-
-
-def _orcpt(params: RcptParams) -> str:
-    return f"{params.orcpt.address_type};{params.orcpt.address}" if params.orcpt is not None else ""
 
 
 def _has_domain(address: Address) -> bool:
