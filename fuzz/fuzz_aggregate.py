@@ -1,4 +1,4 @@
-"""No attachment makes the reader of aggregate reports raise anything but ReportInvalid, keep more than its limits, or take long."""
+"""No attachment makes the reader of aggregate reports raise anything else than ReportInvalid, or keep more than its limits."""
 
 from postwren.mailauth.aggregate import AggregateReport, Count, Limits, ReportInvalid, format_report, pack, parse_report, unpack
 

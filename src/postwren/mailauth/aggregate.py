@@ -164,7 +164,7 @@ def _unzip(octets: bytes, limits: Limits) -> bytes:
 def parse_report(document: bytes, limits: Limits = LIMITS) -> AggregateReport:
     """Raises ReportInvalid. Elements that nobody knows are passed over."""
     reader = _Reader(limits)
-    parser = expat.ParserCreate(namespace_separator=" ")
+    parser = expat.ParserCreate("utf-8", " ")  # whatever it says: no other codec of ours is tried
     parser.buffer_text = True
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
