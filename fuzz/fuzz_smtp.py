@@ -4,10 +4,11 @@ The first octet picks the role and the variant, the second the size of the reads
 """
 
 import re
+from urllib.parse import unquote_to_bytes
 
 from postwren.protocols.smtp import reply as say
 from postwren.protocols.smtp.client import Answered, Broken, ClientConnection, Greeted, HelloAnswered, MessageAnswered
-from postwren.protocols.smtp.command import Auth, Data, Ehlo, Lhlo, Mail, Rcpt, StartTls
+from postwren.protocols.smtp.command import Auth, Burl, Data, Ehlo, Lhlo, Mail, Rcpt, StartTls
 from postwren.protocols.smtp.data import DataReader
 from postwren.protocols.smtp.limits import Limits
 from postwren.protocols.smtp.lmtp import LMTP
@@ -24,7 +25,7 @@ from postwren.protocols.smtp.state import SMTP, State, Variant
 from postwren.terms import Address
 from postwren.wire.core import NEED_DATA, Core
 
-LIMITS = Limits(command_line=200, auth_line=300, message_size=500, recipients=3, reply_line=200, reply_lines=5)
+LIMITS = Limits(command_line=200, auth_line=300, message_size=500, recipients=3, reply_line=200, reply_lines=5, hold_seconds=99)
 BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 
 
@@ -68,6 +69,14 @@ def _drive_server(reads: list[bytes], variant: Variant) -> None:
                     core.send(say.OK)
                 case Data():
                     core.send(say.START_DATA)
+                case Burl(url, _) if "!" in url:
+                    core.send(say.URL_UNRESOLVED)
+                    message = b""
+                case Burl(url, _):
+                    for octets in (unquote_to_bytes(url)[:3], unquote_to_bytes(url)[3:]):
+                        if core.supply(octets):
+                            message += octets
+                    core.supplied()
                 case Auth():
                     core.send(say.challenge("") if event.initial is None else say.OK)
                 case StartTls():
@@ -138,6 +147,9 @@ _ENVELOPE = b"EHLO c\r\nMAIL FROM:<a@x> SIZE=3 BODY=8BITMIME\r\nRCPT TO:<ann@exa
 SEEDS: list[bytes] = [
     b"\0\0" + _ENVELOPE + b"DATA\r\nx\r\n..\r\n.\r\nQUIT\r\n",
     b"\0\x0f" + _ENVELOPE + b"BDAT 3\r\nx\r\nBDAT 0 LAST\r\nRSET\r\n",
+    b"\0\x0f" + _ENVELOPE + b"BURL imap://x%0D\r\nBDAT 1\r\n\nBURL imap:y%0D%0A LAST\r\nRSET\r\n",
+    b"\0\x0f" + _ENVELOPE + b"BURL imap:!\r\nBDAT 1 LAST\r\nxRSET\r\nMAIL FROM:<a@x> HOLDFOR=5\r\n",
+    b"\0\x0f" + _ENVELOPE + b"BURL imap:! LAST\r\nMAIL FROM:<> HOLDUNTIL=2026-01-01T00:00:00Z\r\n",
     b"\0\3EHLO c\r\nAUTH PLAIN\r\nAAAA\r\nAUTH LOGIN =\r\nSTARTTLS\r\nEHLO d\r\n",
     b'\0\7EHLO c\r\nMAIL FROM:<"a b"@[IPv6:::1]> SMTPUTF8 ENVID=a+2B RET=HDRS\r\nRCPT TO:<@a,@b:c@d> ORCPT=rfc822;x\r\n',
     b"\1\1" + _ENVELOPE.replace(b"EHLO", b"LHLO") + b"DATA\r\nx\n.\n\r\n.\r\n",

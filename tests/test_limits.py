@@ -259,6 +259,8 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
         ALLOWANCE, "test_an_account_sends_so_many_messages_within_an_hour_and_not_one_more"),
     "server.smtp.allowance.Limits.recipients": (
         ALLOWANCE, "test_an_account_writes_to_so_many_recipients_within_an_hour_and_not_one_more"),
+    "server.smtp.settings.SmtpSettings.hold_seconds": (
+        "tests/scripts/submission/release.script", "not longer than was offered"),
     "server.smtp.settings.SmtpSettings.size_limit": (SMTP_SCRIPT, "SIZE of the limit"),
     "server.smtp.settings.SmtpSettings.recipient_limit": (SMTP_SCRIPT, "recipients to the limit"),
     "server.smtp.settings.SmtpSettings.authenticated_recipient_limit": (SMTP_SCRIPT, "who has logged in may name more"),

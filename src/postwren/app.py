@@ -79,6 +79,7 @@ __all__ = ["Report", "Server", "check_store", "dev_listen", "run_server"]
 log = logging.getLogger("postwren.server")
 
 DAY = 24 * 3600
+LONGEST_HOLD = 30 * DAY  # FUTURERELEASE
 SMTP_PATIENCE = Patience(command=300)  # RFC 5321 4.5.3.2.7
 POP3_PATIENCE = Patience(command=600)  # RFC 1939 section 3
 IMAP_PATIENCE = Patience(command=1860)  # RFC 9051 5.4 asks for 1800, and an IDLE may last as long
@@ -379,6 +380,7 @@ class Server:
             is_relaying=outbound.is_open,
             is_free=config.any_author,
             shows_client=config.show_client,
+            send_report=outbound.accept.send_report,
         )
 
     def _documents(self, hostname: str) -> tuple[Route, ...]:
@@ -577,5 +579,10 @@ def _smtp_settings(config: Config, hostname: str, is_lmtp: bool) -> SmtpSettings
 
 def _submission_settings(config: Config, hostname: str) -> SmtpSettings:
     reception = _smtp_settings(config, hostname, is_lmtp=False)
-    limit = reception.authenticated_recipient_limit
-    return dataclasses.replace(reception, recipient_limit=limit, extensions=SUBMISSION, require_auth=True)
+    return dataclasses.replace(
+        reception,
+        hold_seconds=LONGEST_HOLD,
+        recipient_limit=reception.authenticated_recipient_limit,
+        extensions=SUBMISSION,
+        require_auth=True,
+    )

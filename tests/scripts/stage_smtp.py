@@ -19,16 +19,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from postwren.delivery.envelope import Envelope
-from postwren.delivery.inbound import Outcome, deliver_all
+from postwren.delivery.queue import Accept
 from postwren.delivery.signing import Signers
 from postwren.mailstore import invariant
 from postwren.mailstore.errors import OverQuota, StoreClosed, StoreFailed, StoreFull
 from postwren.mailstore.model import Credentials
-from postwren.mailstore.port import NewBody, Store, Transaction, Unit, WriteDone
-from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
+from postwren.mailstore.port import NewBody, Store, Unit, WriteDone
 from postwren.mailstore.service.accounts import add_address, create_account
-from postwren.mailstore.service.queue import enqueue
 from postwren.mailstore.service.sent import set_wish
 from postwren.server.login import Authenticator, LoginPolicy, make_credentials
 from postwren.server.smtp.allowance import Allowance
@@ -37,7 +34,7 @@ from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
 from postwren.server.smtp.submission import Desk, SubmissionSession
-from postwren.terms import AccountId, Address, Uid
+from postwren.terms import Address
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 from postwren.testing.pattern import unescape
 from postwren.testing.play import play
@@ -46,7 +43,10 @@ from postwren.transport.session import Peer
 from postwren.wire.secret import Secret
 
 NOW: Final = 1_700_000_000
+HOLD: Final = 86_400
+QUEUE_NOW: Final = 1_000_000
 CREDENTIALS: Final = Credentials("", {})
+ACCEPT: Final = Accept(lambda: QUEUE_NOW)
 _ERRORS: Final[dict[str, Exception]] = {
     "StoreFull": StoreFull(),
     "StoreFailed": StoreFailed(),
@@ -107,30 +107,9 @@ def make_settings(case: Case) -> SmtpSettings:
     return settings
 
 
-def accept(envelope: Envelope, body: NewBody, now: int) -> Unit[list[Outcome]]:
-    unit = deliver_all(envelope, body, now)
-
-    def run(tx: Transaction) -> list[Outcome]:
-        if envelope.elsewhere:
-            message = QueuedMessage(
-                Uid(0), str(envelope.reverse_path or ""), envelope.submitter or AccountId(0), now, envelope.envid, envelope.ret,
-                envelope.body, envelope.is_utf8, envelope.requires_tls, envelope.token,
-            )  # fmt: skip
-            rows = [
-                QueuedRecipient(
-                    Uid(0), n, str(r.address), r.address.domain, r.notify, r.orcpt, DeliveryState.WAITING, 0, 0, 9, False, ""
-                )
-                for n, r in enumerate(envelope.elsewhere, 1)
-            ]
-            enqueue(tx, message, rows, body, now)
-        return unit(tx)
-
-    return run
-
-
 def make_submission(case: Case, store: Store, login: Authenticator | None) -> SmtpSession:
     assert login is not None, "a submission needs @ login"
-    settings = replace(make_settings(case), require_auth=True, extensions=SUBMISSION)
+    settings = replace(make_settings(case), require_auth=True, extensions=SUBMISSION, hold_seconds=HOLD)
     limits = {words[1]: int(words[2]) for words in case.stage if words[0] == "hourly"}
     desk = Desk(
         settings,
@@ -139,7 +118,7 @@ def make_submission(case: Case, store: Store, login: Authenticator | None) -> Sm
         login,
         Allowance(AllowanceLimits(**limits), lambda: NOW),
         Signers(store.reader),
-        accept,
+        ACCEPT,
         lambda: NOW,
         bytes,
         is_relaying=["stays"] not in case.stage,

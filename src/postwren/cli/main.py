@@ -6,7 +6,7 @@ import typer
 
 from postwren import __version__
 from postwren.archive.detect import ArchiveError
-from postwren.cli import account, address, check, config, deliver, export, import_, queue, recover, serve, sync
+from postwren.cli import account, address, check, config, deliver, domain, export, import_, queue, recover, serve, sync
 from postwren.cli.explanation import explain
 from postwren.config.loader import ConfigError
 from postwren.mailstore import errors
@@ -35,6 +35,7 @@ def root(version: bool = typer.Option(False, "--version", help="Print the versio
 app.command("serve")(serve.serve)
 app.add_typer(account.app, name="account")
 app.add_typer(address.app, name="address")
+app.add_typer(domain.app, name="domain")
 app.command("deliver")(deliver.deliver)
 app.command("import")(import_.import_)
 app.command("export")(export.export)

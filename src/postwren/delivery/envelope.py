@@ -42,6 +42,7 @@ class Envelope:
     body: str = "7BIT"
     requires_tls: bool = False
     token: bytes = b""
+    hold: int = 0  # seconds before the first attempt (RFC 4865)
 
     def accounts(self) -> list[AccountId]:
         """Each account once, in order: two addresses of one account are one copy."""

@@ -18,6 +18,7 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.retry import QueueClock, SavedClock, Schedule
 from postwren.delivery.status import Action, wants, wants_relayed
+from postwren.delivery.trace import return_path
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import NewBody, Reader, Store, Transaction, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
@@ -66,7 +67,7 @@ def accept(
     """A copy for each recipient that lives here, rows of the queue for all others; all or none. Raises what `deliver_all` does;
     an outcome a recipient that lives here. `now` is in seconds since 1970, `queue_now` in the queue's own."""
     deliver_here = inbound.deliver_all(envelope, body, now)
-    message, rows = _rows_of(envelope, now, queue_now, schedule)
+    message, rows = _rows_of(envelope, now, queue_now + envelope.hold, schedule)
 
     def unit(tx: Transaction) -> list[inbound.Outcome]:
         outcomes = deliver_here(tx)
@@ -313,15 +314,22 @@ class Concluder:
     def _reports(self, conclusion: Conclusion) -> Iterable[Report]:
         message = conclusion.message
         octets, size = self._beginning(message.uid)
+        top = return_path(None) if self._is_here(message.reverse_path) else b""  # RFC 5321 section 4.4: at final delivery only
         for notice in conclusion.notices:
             composed = self._compose(message, notice, octets, size)
             if composed is None:
                 continue
             writer = self._store.new_body()
-            writer.write(composed)
+            writer.write(top + composed)
             is_ascii = composed.isascii()
             is_utf8 = not message.reverse_path.isascii() or (message.is_utf8 and not is_ascii)
             yield Report(writer.finish(), "7BIT" if is_ascii else "8BITMIME", is_utf8)
+
+    def _is_here(self, reverse_path: str) -> bool:
+        try:
+            return self._locate(self._store.reader, parse_mailbox(reverse_path)) is not None
+        except AddressInvalid:
+            return False
 
     def _beginning(self, uid: Uid) -> tuple[bytes, int]:
         """A report goes out also on a message whose octets cannot be read any more."""

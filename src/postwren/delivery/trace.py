@@ -13,7 +13,16 @@ from postwren.delivery.envelope import Envelope
 from postwren.protocols.smtp.path import format_path
 from postwren.terms import Address
 
-__all__ = ["HEADER_OCTETS", "RECEIVED_FIELDS", "HeaderWatch", "Origin", "date_time", "received", "return_path"]
+__all__ = [
+    "HEADER_OCTETS",
+    "RECEIVED_FIELDS",
+    "HeaderWatch",
+    "Origin",
+    "date_time",
+    "received",
+    "return_path",
+    "return_path_octets",
+]
 
 HEADER_OCTETS: Final = 256 * 1024  # A-31
 RECEIVED_FIELDS: Final = 50  # RFC 5321 6.3 asks for a large threshold; more is a loop
@@ -37,6 +46,12 @@ class Origin:
 def return_path(reverse_path: Address | None) -> bytes:
     """Return-path-line, at final delivery only."""
     return b"Return-Path: " + format_path(reverse_path) + b"\r\n"
+
+
+def return_path_octets(message: bytes) -> int:
+    """How long the Return-Path line is that we put in front of a message: 0 where none is. What leaves begins behind it
+    (RFC 5321 section 4.4). The first 512 octets are enough."""
+    return message.find(b"\n") + 1 if message.startswith(b"Return-Path: <") else 0
 
 
 def received(origin: Origin, hostname: str, envelope: Envelope, now: float) -> bytes:

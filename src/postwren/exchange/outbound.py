@@ -22,6 +22,7 @@ from typing import Final, TypeAlias
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.retry import Schedule
+from postwren.delivery.trace import return_path_octets
 from postwren.exchange.connection import Connection, Letter
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
@@ -47,6 +48,7 @@ _TOGETHER: Final = 50  # units of one commit
 _LONGEST_SLEEP: Final = 60.0
 _FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
+_RETURN_PATH: Final = 512
 _HEADER: Final = 256 * 1024  # no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
 
@@ -279,13 +281,16 @@ class Outbound:
         if email is None:
             return None
         ref = email.body
-        return Letter(message, ref.size, lambda: self._pieces(ref), lambda: self._has_ascii_header(ref))
+        start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
+        return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
 
-    def _pieces(self, ref: BodyRef) -> Iterator[bytes]:
-        return self._store.body_pieces(ref)
+    def _pieces(self, ref: BodyRef, start: int) -> Iterator[bytes]:
+        pieces = self._store.body_pieces(ref)
+        yield next(pieces, b"")[start:]
+        yield from pieces
 
-    def _has_ascii_header(self, ref: BodyRef) -> bool:
-        head = self._store.read_body(ref, 0, min(ref.size, _HEADER))
+    def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
+        head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))
         end = head.find(b"\r\n\r\n")
         return head[: len(head) if end < 0 else end].isascii()
 

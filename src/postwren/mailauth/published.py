@@ -112,6 +112,7 @@ def wanted(setup: Setup) -> list[Wanted]:
     for service, port in setup.services:
         data = f"0 1 {port} {setup.hostname}."
         records.append(Wanted(f"Service {service}", f"{service}._tcp.{domain}", "SRV", data, is_needed=False))
+    records.append(Wanted("Autoconfig", f"autoconfig.{domain}", "CNAME", f"{setup.hostname}.", is_needed=False))
     return records
 
 
@@ -218,7 +219,7 @@ def _record(setup: Setup, facts: Facts, record: Wanted, addresses: list[str]) ->
             standing, line = _judge_dmarc(setup, found)
         case "Service":
             standing, line = _judge_service(record, found)
-        case "MTA-STS" if record.kind == "CNAME":
+        case "MTA-STS" | "Autoconfig" if record.kind == "CNAME":
             standing, line = _judge_alias(record, found, addresses)
         case _:
             standing, line = _judge_text(record, found)
@@ -312,7 +313,7 @@ def _judge_service(record: Wanted, found: Iterable[Record]) -> _Judgement:
 def _judge_alias(record: Wanted, found: Iterable[Record], addresses: list[str]) -> _Judgement:
     there = [each.address for each in found if isinstance(each, HostAddress)]
     if not there:
-        return Standing.MISSING, f"{record.name} has no address, so the policy cannot be fetched"
+        return Standing.MISSING, f"{record.name} has no address, so nothing can be fetched there"
     if addresses and not set(there) & set(addresses):
         return Standing.DIFFERS, f"{record.name} is at {_listed(there)}, not here"
     return Standing.OK, f"{record.name} is this host"

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from postwren.app import Server
 from postwren.cli.main import app
 from postwren.config.schema import Config, Listen, Login, Outbound
+from postwren.delivery.dsn_reader import parse
+from postwren.delivery.status import Action
 from postwren.mailstore.invariant import check
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.accounts import create_account
@@ -65,10 +67,11 @@ async def inbox(server: Server, login: str, number: int) -> list[bytes]:
     return [store.read_body(email.body) for email in emails]
 
 
-def submit(port: int, sender: str, *recipients: str) -> None:
+def submit(port: int, sender: str, *recipients: str, wishes: tuple[str, ...] = ()) -> None:
     with smtplib.SMTP("127.0.0.1", port) as smtp:
         smtp.login(sender, "pass word")
-        smtp.sendmail(sender, recipients, f"From: {sender}\r\nTo: you\r\nSubject: a letter\r\n\r\n.dot\r\n")
+        letter = f"From: {sender}\r\nTo: you\r\nSubject: a letter\r\n\r\n.dot\r\n"
+        smtp.sendmail(sender, recipients, letter, rcpt_options=wishes)
 
 
 def test_two_servers_exchange_mail_and_reports(tmp_path: Path) -> None:
@@ -97,8 +100,15 @@ def test_two_servers_exchange_mail_and_reports(tmp_path: Path) -> None:
                 (False, True),
                 (True, False),
             ]
-            await asyncio.to_thread(submit, submissions["b"], "b@b.example", "a@a.example")
+            # RFC 3461 section 5.2: delivered here, and passed on to a server that offers no reports to strangers
+            two = "a@a.example", "b@b.example"
+            await asyncio.to_thread(submit, submissions["b"], "b@b.example", *two, wishes=("NOTIFY=SUCCESS",))
             assert len(await inbox(servers["a"], "a@a.example", 3)) == 3
+            told = [report for message in await inbox(servers["b"], "b@b.example", 4) if (report := parse(message))]
+            assert sorted((each.final, each.action) for report in told for each in report.recipients) == [
+                ("a@a.example", Action.RELAYED),
+                ("b@b.example", Action.DELIVERED),
+            ]
             for server in servers.values():
                 reader = server._store.reader
                 await until(server._store, lambda reader=reader: reader.queue_size() == (0, 0))  # type: ignore[misc]

@@ -101,7 +101,10 @@ class Office:
         return self.scene.reader.queued_recipients(uid)
 
     def subjects(self) -> list[bytes]:
-        return [content.split(b"\r\n")[0] for content in self.scene.contents(self.ann)]
+        """Of the reports in the INBOX, which come from <> (RFC 5321 section 4.4)."""
+        lines = [content.split(b"\r\n") for content in self.scene.contents(self.ann)]
+        assert all(line[0] == b"Return-Path: <>" for line in lines)
+        return [line[1] for line in lines]
 
 
 def office(story: Callable[[Office], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from tests.unit.exchange.outbound_world import CLOSE, SILENCE, USUAL, Exchange, Host, a_message, listening, run
+from tests.unit.exchange.outbound_world import CLOSE, OCTETS, SILENCE, USUAL, Exchange, Host, a_message, listening, run
 
 from postwren.delivery.attempt import Fate
 from postwren.exchange.connection import Ours
@@ -51,6 +51,21 @@ def test_what_is_queued_is_sent_and_leaves_the_queue() -> None:
         assert set(world.fates()) == {Fate.DELIVERED}
         assert [len(rcpts) for _, rcpts, _ in host.messages] == [2]  # recipients of one domain go together
         assert [len(rcpts) for _, rcpts, _ in other.messages] == [1]
+
+    run(scene())
+
+
+def test_what_leaves_begins_behind_the_return_path_that_recipients_here_have() -> None:
+    """RFC 5321 section 4.4: one body serves both, and final delivery is elsewhere."""
+
+    async def scene() -> None:
+        host = Host()
+        async with exchange(host) as world:
+            for top in (b"Return-Path: <ann@a.example>\r\n", b"Return-Path: <>\r\n", b"X: Return-Path: <x>\r\n"):
+                await world.queue(octets=top + OCTETS)
+            await world.until(lambda: len(world.outcomes) == 3)
+        stuffed = OCTETS.replace(b"\n.", b"\n..")
+        assert [octets for _, _, octets in host.messages] == [stuffed, stuffed, b"X: Return-Path: <x>\r\n" + stuffed]
 
     run(scene())
 

@@ -21,6 +21,7 @@ def zone() -> Zone:
     found: Zone = {
         ("mx.example.org", "A"): [HostAddress("192.0.2.1")],
         ("mta-sts.example.org", "A"): [HostAddress("192.0.2.1")],
+        ("autoconfig.example.org", "A"): [HostAddress("192.0.2.1")],
         (POINTER, "PTR"): [Ptr("mx.example.org")],
         ("example.org", "MX"): [Mx(10, "mx.example.org")],
         ("example.org", "TXT"): [Txt(b"other=thing"), Txt(b"v=spf1 mx -all")],
@@ -83,6 +84,7 @@ def test_of_a_dns_that_does_not_answer_nothing_is_said_to_be_missing() -> None:
         ("MTA-STS host", ("mta-sts.example.org", "A"), [HostAddress("198.51.100.1")], Standing.DIFFERS),
         ("TLS reports", ("_smtp._tls.example.org", "TXT"), [Txt(b"v=TLSRPTv1; rua=mailto:a@b.example")], Standing.DIFFERS),
         ("Service _imaps", ("_imaps._tcp.example.org", "SRV"), [Srv(9, 9, 993, "mx.example.org")], Standing.OK),
+        ("Autoconfig", ("autoconfig.example.org", "A"), [HostAddress("198.51.100.1")], Standing.DIFFERS),
         ("Service _imaps", ("_imaps._tcp.example.org", "SRV"), [Srv(0, 1, 993, "old.example.org")], Standing.DIFFERS),
         ("Service _imaps", ("_imaps._tcp.example.org", "SRV"), [Srv(0, 1, 0, "")], Standing.DIFFERS),
         ("Name of 192.0.2.1", (POINTER, "PTR"), [Ptr("old.example.org"), Ptr("mx.example.org")], Standing.OK),
@@ -132,4 +134,5 @@ def test_a_setup_says_what_it_wants() -> None:
         'example.org. IN TXT "v=spf1 mx -all"',
         '_dmarc.example.org. IN TXT "v=DMARC1; p=none; rua=mailto:dmarc@example.net"',
         '_smtp._tls.example.org. IN TXT "v=TLSRPTv1; rua=mailto:dmarc@example.net"',
+        "autoconfig.example.org. IN CNAME mx.example.net.",
     ]

@@ -25,12 +25,13 @@ from postwren.protocols.imap.numset import STAR
 from postwren.protocols.imap.response import Status, Tagged
 from postwren.protocols.imap.response.condition import Condition
 from postwren.server.imap import place
-from postwren.server.imap.catenate import BadUrlFound, read_url
+from postwren.server.imap.catenate import read_url
 from postwren.server.imap.copy import TRY_CREATE
 from postwren.server.imap.place import Place
 from postwren.server.imap.refusal import NO_RIGHTS, NO_SUCH_MESSAGE, READ_ONLY, TOO_BIG, UID_REQUIRED, Refusal, refusal_of
 from postwren.server.imap.selected import Selected
 from postwren.server.imap.session import ImapSession, Later, numbered
+from postwren.server.imap.signedurl import BadUrlFound
 from postwren.server.imap.store import NO_SUCH_FLAG, allowed_flags, is_unknown
 
 __all__ = ["COMMANDS", "AppendUpload"]

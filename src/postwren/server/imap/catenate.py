@@ -11,28 +11,20 @@ from urllib.parse import unquote
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.model import BodyRef
 from postwren.message.octets import cut
-from postwren.protocols.imap.command.fetch import Section, SectionText
+from postwren.protocols.imap.command.fetch import Section
 from postwren.server.imap import place
 from postwren.server.imap.section import MessageOctets, narrowed
 from postwren.server.imap.session import ImapSession
+from postwren.server.imap.signedurl import LONGEST, BadUrlFound, partial_of, section_of
 
-__all__ = ["BadUrlFound", "partial_of", "read_url", "section_of"]
+__all__ = ["read_url"]
 
 PIECE: Final = 1 << 18
-LONGEST: Final = 8192
 _URL: Final = re.compile(
     r"(?:imap://[^/]*)?/(?P<mailbox>[^;]+?)(?:;UIDVALIDITY=(?P<uidvalidity>\d{1,10}))?/;UID=(?P<uid>\d{1,10})"
     r"(?:/;SECTION=(?P<section>[^;/]*))?(?:/;PARTIAL=(?P<offset>\d{1,19})(?:\.(?P<length>\d{1,19}))?)?",
     re.IGNORECASE,
 )
-_SECTION: Final = re.compile(r"(?P<parts>\d+(?:\.\d+)*)?(?:(?:^|(?<=\d)\.)(?P<text>HEADER|TEXT|MIME))?", re.IGNORECASE)
-_FIELDS: Final = re.compile(
-    r"(?:(?P<parts>\d+(?:\.\d+)*)\.)?(?P<text>HEADER\.FIELDS(?:\.NOT)?) ?\((?P<names>[^()]*)\)", re.IGNORECASE
-)
-
-
-class BadUrlFound(Exception):
-    """There is no such thing, or it may not be read."""
 
 
 def read_url(session: ImapSession, url: str) -> Iterator[bytes]:
@@ -54,31 +46,6 @@ def read_url(session: ImapSession, url: str) -> Iterator[bytes]:
         if email is not None:
             return _pieces(session, email.body, section, partial)
     raise BadUrlFound
-
-
-def partial_of(match: "re.Match[str]") -> tuple[int, int] | None:
-    """PARTIAL of a URL: the first octet and how many."""
-    return None if match["offset"] is None else (int(match["offset"]), int(match["length"] or 1 << 62))
-
-
-def section_of(text: str) -> Section:
-    """SECTION of a URL; BadUrlFound."""
-    match = _SECTION.fullmatch(text)
-    if match is None:
-        match = _FIELDS.fullmatch(text)
-        if match is None:
-            raise BadUrlFound
-        names = tuple(name.lower().encode() for name in match["names"].replace('"', "").split())
-        return Section(_numbers(match["parts"]), SectionText(match["text"].upper()), names)
-    return Section(_numbers(match["parts"]), SectionText(match["text"].upper()) if match["text"] else None)
-
-
-def _numbers(text: str | None) -> tuple[int, ...]:
-    if text is None:
-        return ()
-    if len(text) > 200:
-        raise BadUrlFound
-    return tuple(map(int, text.split(".")))
 
 
 def _pieces(session: ImapSession, ref: BodyRef, section: Section, partial: tuple[int, int] | None) -> Iterator[bytes]:

@@ -7,11 +7,7 @@ The token is an HMAC of all before it under a key of the mailbox, which RESETKEY
 without it, whatever host it names. What cannot be fetched is NIL, for whatever reason.
 """
 
-import hmac
-import re
 from collections.abc import Iterator
-from datetime import datetime
-from hashlib import sha256
 from typing import Final
 from urllib.parse import unquote
 
@@ -25,37 +21,20 @@ from postwren.protocols.imap.command.url import GenUrlAuth, ResetKey, UrlFetch, 
 from postwren.protocols.imap.response import Status
 from postwren.protocols.imap.response.condition import Condition
 from postwren.protocols.imap.response.url import FetchedUrl, GeneratedUrls, UrlsFetched
-from postwren.server.imap.catenate import BadUrlFound, partial_of, section_of
-from postwren.server.imap.place import NOBODY, NOTHING, find, own_places, reach
+from postwren.server.imap.place import find, own_places, reach
 from postwren.server.imap.refusal import NO_RIGHTS, Refusal
-from postwren.server.imap.section import MessageOctets, UnknownEncoding, narrowed, without_nul
+from postwren.server.imap.section import MessageOctets, UnknownEncoding, without_nul
 from postwren.server.imap.session import ImapSession, waiting
+from postwren.server.imap.signedurl import KEY_KIND, LONGEST, RUMP, BadUrlFound, follow, key_of, octets_of, token_of
 from postwren.terms import AccountId, MailboxId
 
 __all__ = ["COMMANDS"]
 
 MECHANISM: Final = "INTERNAL"
-KIND, NAME = "urlauth", "key"
-LONGEST: Final = 8_192
+NAME: Final = "key"
 MOST_OCTETS: Final = 64 << 20  # of one answer
 BAD_URL: Final = Refusal("no URL that can be signed here", None, Status.BAD)
 NO_MECHANISM: Final = Refusal("the mechanism is INTERNAL", UrlMech(), Status.BAD)
-
-_RUMP: Final = re.compile(
-    r"imap://(?P<owner>[^@/]+)@[^/]+/(?P<mailbox>[^;]+?)(?:;UIDVALIDITY=(?P<uidvalidity>\d{1,10}))?/;UID=(?P<uid>\d{1,10})"
-    r"(?:/;SECTION=(?P<section>[^;/]*))?(?:/;PARTIAL=(?P<offset>\d{1,19})(?:\.(?P<length>\d{1,19}))?)?"
-    r"(?:;EXPIRE=(?P<expire>[0-9T:.Z+-]{20,35}))?;URLAUTH=(?P<access>anonymous|authuser|(?:user|submit)\+[^:;/]+)",
-    re.IGNORECASE,
-)
-
-
-def _key_of(session: ImapSession, account_id: AccountId, mailbox_id: MailboxId) -> bytes | None:
-    rows = session.service.store.reader.properties(account_id, mailbox_id, KIND)
-    return rows[0].value if rows else None
-
-
-def _token(key: bytes, rump: str) -> str:
-    return "01" + hmac.new(key, rump.encode(), sha256).hexdigest()
 
 
 async def generate(session: ImapSession, tag: str, command: GenUrlAuth) -> None:
@@ -65,7 +44,7 @@ async def generate(session: ImapSession, tag: str, command: GenUrlAuth) -> None:
         if mechanism != MECHANISM:
             session.refuse(tag, NO_MECHANISM)
             return
-        match = _RUMP.fullmatch(rump) if len(rump) <= LONGEST else None
+        match = RUMP.fullmatch(rump) if len(rump) <= LONGEST else None
         found = find(session, unquote(match["mailbox"])) if match is not None else None
         if (
             match is None
@@ -75,11 +54,11 @@ async def generate(session: ImapSession, tag: str, command: GenUrlAuth) -> None:
         ):
             session.refuse(tag, BAD_URL)
             return
-        key = _key_of(session, *found.mailbox[:2])
+        key = key_of(session.service.store.reader, *found.mailbox[:2])
         if key is None:
             key = session.service.random(32)
             await session.service.store.perform(_set_keys([found.mailbox], key))
-        urls.append(f"{rump}:internal:{_token(key, rump)}")
+        urls.append(f"{rump}:internal:{token_of(key, rump)}")
     session.say(GeneratedUrls(tuple(urls)))
     session.finish(tag, "GENURLAUTH done")
 
@@ -89,9 +68,9 @@ def _set_keys(mailboxes: list[Mailbox], key: bytes | None) -> Unit[None]:
         for mailbox in mailboxes:
             where: tuple[AccountId, MailboxId] = (mailbox.account_id, mailbox.mailbox_id)
             if key is None:
-                tx.delete_property(*where, KIND, NAME)
+                tx.delete_property(*where, KEY_KIND, NAME)
             elif tx.mailbox(*where) is not None:
-                tx.put_property(Property(*where, KIND, NAME, key))
+                tx.put_property(Property(*where, KEY_KIND, NAME, key))
 
     return unit
 
@@ -127,77 +106,42 @@ async def fetch(session: ImapSession, tag: str, command: UrlFetch) -> None:
 
 
 def _fetched(session: ImapSession, item: UrlFetchItem, left: int) -> FetchedUrl:
-    """What a URL leads to; BadUrlFound where it is not signed, over, not for this session, or leads to nothing."""
-    rump, _, rest = item.url.rpartition(":internal:")
-    match = _RUMP.fullmatch(rump) if len(item.url) <= LONGEST else None
-    if match is None or not _is_for(session, match["access"]) or _is_over(session, match["expire"]):
+    """What a URL leads to; BadUrlFound where it is not for this session, too much, or leads to nothing."""
+    store = session.service.store
+    named = follow(store.reader, item.url, lambda kind, name: _is_for(session, kind, name), session.service.now())
+    if named.email.body.size > left:
         raise BadUrlFound
-    reader = session.service.store.reader
-    owner = reader.account_by_login(unquote(match["owner"]).lower())
-    mailbox = reader.mailbox_by_name(owner.account_id if owner is not None else NOBODY, unquote(match["mailbox"]))
-    key = _key_of(session, *(mailbox[:2] if mailbox is not None else (NOBODY, NOTHING)))
-    token = _token(key or b"", rump)  # made in any case: the time tells nothing (A-45)
-    if mailbox is None or key is None or not hmac.compare_digest(token.encode(), rest.lower().encode()):
-        raise BadUrlFound
-    if match["uidvalidity"] is not None and int(match["uidvalidity"]) != mailbox.uidvalidity:
-        raise BadUrlFound
-    uid = int(match["uid"])
-    for entry in reader.entries(mailbox.account_id, mailbox.mailbox_id, [(uid, uid)]):
-        email = reader.email(entry.account_id, entry.email_id)
-        if email is not None and email.body.size <= left:
-            message = MessageOctets(b"".join(session.service.store.body_pieces(email.body)))
-            return _parts(
-                message, item, section_of(unquote(match["section"] or "")), partial_of(match), is_utf8=session.core.is_utf8
-            )
-    raise BadUrlFound
+    message = MessageOctets(b"".join(store.body_pieces(named.email.body)))
+    return _parts(message, item, named.section, named.partial, is_utf8=session.core.is_utf8)
 
 
-def _is_for(session: ImapSession, access: str) -> bool:
+def _is_for(session: ImapSession, kind: str, name: str) -> bool:
     """RFC 4467 section 3: `submit+` is for submission servers, which this session is none of."""
-    kind, _, name = access.partition("+")
-    kind = kind.lower()
-    return kind in ("anonymous", "authuser") or (kind == "user" and unquote(name).lower() == session.login)
-
-
-def _is_over(session: ImapSession, expire: str | None) -> bool:
-    if expire is None:
-        return False
-    try:
-        return datetime.fromisoformat(expire.replace("Z", "+00:00").replace("z", "+00:00")).timestamp() < session.service.now()
-    except ValueError:
-        return True
+    return kind in ("anonymous", "authuser") or (kind == "user" and name == session.login)
 
 
 def _parts(
     message: MessageOctets, item: UrlFetchItem, section: Section, partial: tuple[int, int] | None, *, is_utf8: bool
 ) -> FetchedUrl:
     if not item.extras:
-        return FetchedUrl(item.url, without_nul(_octets(message, message.section(section), partial)))
+        return FetchedUrl(item.url, without_nul(octets_of(message, message.section(section), partial)))
     values: list[tuple[str, bytes | None]] = []
     for name in item.extras:
         if name == "BODYPARTSTRUCTURE":
             structure = digest(b"".join(_entity(message, section))).bodystructure
             values.append((name, structure if is_utf8 else seven_bit(structure)))
         elif name == "BINARY":
-            values.append((name, _octets(message, message.binary(section.parts), partial)))
+            values.append((name, octets_of(message, message.binary(section.parts), partial)))
         else:
-            values.append((name, without_nul(_octets(message, message.section(section), partial))))
+            values.append((name, without_nul(octets_of(message, message.section(section), partial))))
     return FetchedUrl(item.url, None, tuple(values))
-
-
-def _octets(message: MessageOctets, found: tuple[int, int] | bytes | None, partial: tuple[int, int] | None) -> bytes:
-    if found is None:
-        raise BadUrlFound
-    octets = found if isinstance(found, bytes) else bytes(message.octets[found[0] : found[1]])
-    start, end = narrowed((0, len(octets)), partial)
-    return octets[start:end]
 
 
 def _entity(message: MessageOctets, section: Section) -> Iterator[bytes]:
     """A part with its own header, as if it were a message."""
     if section.parts:
-        yield _octets(message, message.section(Section(section.parts, SectionText.MIME)), None)
-    yield _octets(message, message.section(Section(section.parts)), None)
+        yield octets_of(message, message.section(Section(section.parts, SectionText.MIME)), None)
+    yield octets_of(message, message.section(Section(section.parts)), None)
 
 
 COMMANDS: Final = {GenUrlAuth: waiting(generate), UrlFetch: waiting(fetch), ResetKey: waiting(reset)}

@@ -26,6 +26,7 @@ __all__ = [
     "FAULTS",
     "LOGINS",
     "MAILBOX_FULL",
+    "NO_HOLD_HERE",
     "NO_RELAY",
     "NO_SUCH_DOMAIN",
     "NO_TLS",
@@ -42,6 +43,7 @@ ALREADY_SUBMITTED: Final = Reply(250, "2.0.0", "Message was already accepted")
 UNKNOWN_RECIPIENT: Final = Reply(550, "5.1.1", "No such recipient here")  # RFC 3463 3.2
 NO_RELAY: Final = Reply(550, "5.7.1", "No mail for this domain here, and this server does not relay")
 NO_WAY_OUT: Final = Reply(550, "5.7.1", "This server sends no mail to other hosts")
+NO_HOLD_HERE: Final = Reply(550, "5.7.1", "Mail for somebody here is not held back: send it without a release time")
 NO_SUCH_DOMAIN: Final = Reply(550, "5.1.2", "No mail can be sent to this domain: it is no name of the Internet's")  # RFC 3463 3.2
 MAILBOX_FULL: Final = Reply(452, "4.2.2", "The mailbox is full")
 AUTH_REQUIRED: Final = Reply(530, "5.7.0", "Authentication required")  # RFC 4954 6

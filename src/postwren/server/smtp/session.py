@@ -128,6 +128,7 @@ class SmtpSession:
                 message_size=settings.size_limit,
                 recipients=settings.recipient_limit,
                 authenticated_recipients=settings.authenticated_recipient_limit,
+                hold_seconds=settings.hold_seconds,
             ),
             LMTP if settings.is_lmtp else SMTP,
         )

@@ -11,8 +11,8 @@ OFFERED = frozenset(Extension) - {Extension.DSN, Extension.FUTURERELEASE, Extens
 """What is offered to anybody. DSN is not: strangers who ask for reports of success would have a server write to whom they like
 (A-28). Their own server, which sees no DSN here, tells them that the mail was passed on (RFC 3461 section 5.2.2), and what
 cannot be delivered is refused at once. The others are for submissions."""
-SUBMISSION = frozenset(Extension) - {Extension.BURL}
-"""What a submission listener offers; no URL leads anywhere yet."""
+SUBMISSION = frozenset(Extension)
+"""What a submission listener offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class SmtpSettings:
     size_limit: int = 50 * 1024 * 1024
     recipient_limit: int = 100
     authenticated_recipient_limit: int = 1000
+    hold_seconds: int = 0  # FUTURERELEASE; 0 is none
     separator: str = "+"
     postmaster: Address | None = None
     extensions: frozenset[Extension] = OFFERED

@@ -17,17 +17,20 @@ from postwren.delivery.signing import Signers, Signing
 from postwren.delivery.submit import Submit
 from postwren.delivery.trace import Origin, received, return_path
 from postwren.mailauth.authres import strip_forged
-from postwren.mailstore.errors import MailstoreError
+from postwren.mailstore.errors import BodyCorrupt, MailstoreError, MessageGone
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.sent import wants_copy
 from postwren.protocols.smtp import reply as say
-from postwren.protocols.smtp.command import Mail, Rcpt
+from postwren.protocols.smtp.command import Burl, Mail, Rcpt
+from postwren.protocols.smtp.hold import hold_seconds
 from postwren.protocols.smtp.params import Body
 from postwren.protocols.smtp.reply import Reply
+from postwren.server.imap.section import MessageOctets
+from postwren.server.imap.signedurl import BadUrlFound, follow, octets_of
 from postwren.server.login import Authenticator
 from postwren.server.smtp.allowance import Allowance
 from postwren.server.smtp.directory import Directory
-from postwren.server.smtp.refusal import ALREADY_SUBMITTED, AUTH_REQUIRED, NO_SUCH_DOMAIN, NO_WAY_OUT, store_refusal
+from postwren.server.smtp.refusal import ALREADY_SUBMITTED, AUTH_REQUIRED, NO_HOLD_HERE, NO_SUCH_DOMAIN, NO_WAY_OUT, store_refusal
 from postwren.server.smtp.session import HANDLERS, SmtpSession
 from postwren.server.smtp.settings import SmtpSettings
 from postwren.terms import AccountId, Address
@@ -35,6 +38,7 @@ from postwren.transport.session import Handled
 
 __all__ = ["Desk", "SubmissionSession"]
 
+MOST_OCTETS: Final = 64 << 20  # of a message that a URL is of
 _HIDDEN: Final = "localhost"  # in Received, for the client's name
 
 
@@ -89,9 +93,13 @@ class SubmissionSession(SmtpSession):
         if too_much is not None:
             self._refuse(too_much, login=self._login)
             return
+        hold = hold_seconds(command.params.hold, int(desk.now()), desk.settings.hold_seconds)
+        if isinstance(hold, Reply):
+            self._refuse(hold)
+            return
         self._mail(command)
         assert self._envelope is not None
-        _fill(self._envelope, command, account_id)
+        _fill(self._envelope, command, account_id, hold)
 
     def _rcpt_to(self, command: Rcpt) -> None:
         envelope, account_id, address = self._envelope, self._account_id, command.forward_path
@@ -100,6 +108,8 @@ class SubmissionSession(SmtpSession):
         too_much = self._desk.allowance.objection(account_id, len(envelope.recipients) + len(envelope.elsewhere) + 1)
         if too_much is not None:
             self._refuse(too_much, login=self._login)
+        elif envelope.hold and (not address.domain or self._store.reader.domain_exists(address.domain)):
+            self._refuse(NO_HOLD_HERE, recipient=str(address))
         elif not address.domain or self._store.reader.domain_exists(address.domain) or self._resolve(address) is not None:
             self._rcpt(command)
         elif not _has_domain(address):
@@ -110,6 +120,28 @@ class SubmissionSession(SmtpSession):
             envelope.elsewhere.append(Elsewhere(address, *command.params.wishes()))
             self._has_recipient = True
             self.core.send(say.RECIPIENT_OK)
+
+    def _url(self, command: Burl) -> None:
+        """BURL (RFC 4468): a chunk that is here already, under a URL that its owner signed for this account's submissions."""
+        assert self._envelope is not None
+        store = self._store
+        try:
+            named = follow(store.reader, command.url, self._is_for_me, self._desk.now())
+            if named.email.body.size > MOST_OCTETS:
+                raise BadUrlFound
+            message = MessageOctets(b"".join(store.body_pieces(named.email.body)))
+            octets = octets_of(message, message.section(named.section), named.partial)
+        except (BadUrlFound, BodyCorrupt, MessageGone, UnicodeDecodeError):
+            self._clear()
+            self._refuse(say.URL_UNRESOLVED)
+            return
+        if octets and self.core.supply(octets):
+            (self._reception or self._begin()).write(octets)
+        self.core.supplied()
+
+    def _is_for_me(self, kind: str, name: str) -> bool:
+        """RFC 4467 section 3."""
+        return kind in ("anonymous", "authuser") or (kind == "submit" and name == self._login)
 
     def _submission(self, envelope: Envelope, origin: Origin) -> "Submission":
         assert self._account_id is not None
@@ -180,14 +212,16 @@ class Submission:
         assert keep is not None
         assert signing is not None
         header = keep.header or b""
-        return self._with_receipt(replace(keep, top=keep.top + signing.fields(header, self._desk.now())), header)
+        sent = self._desk.now() + self._envelope.hold  # what is held is signed for when it leaves
+        return self._with_receipt(replace(keep, top=keep.top + signing.fields(header, sent)), header)
 
     def drop(self) -> None:
         """Nothing is held."""
 
 
-def _fill(envelope: Envelope, command: Mail, account_id: AccountId) -> None:
+def _fill(envelope: Envelope, command: Mail, account_id: AccountId, hold: int) -> None:
     params = command.params
+    envelope.hold = hold
     envelope.submitter = account_id
     envelope.envid = params.envid or ""
     envelope.ret = params.ret.value if params.ret is not None else ""
@@ -204,6 +238,7 @@ def _has_domain(address: Address) -> bool:
 
 _HANDLERS: Final[Mapping[type, Callable[[SubmissionSession, Any], Handled]]] = {
     **HANDLERS,
+    Burl: SubmissionSession._url,
     Mail: SubmissionSession._mail_from,
     Rcpt: SubmissionSession._rcpt_to,
 }
