@@ -84,6 +84,8 @@ DKIM, ARC = "tests/unit/mailauth/test_dkim.py", "tests/unit/mailauth/test_arc.py
 
 AUTHRES, DMARC = "tests/unit/mailauth/test_authres.py", "tests/unit/mailauth/test_dmarc.py"
 DOOR_OF_MAIL = "tests/unit/smtp/test_door.py"
+AGGREGATE = "tests/unit/mailauth/test_aggregate.py"
+REPORTS = "tests/unit/exchange/test_dmarc_reports.py"
 JUDGING = "tests/unit/smtp/test_judging.py"
 
 TESTS: Final[dict[str, tuple[str, str]]] = {
@@ -276,6 +278,15 @@ TESTS: Final[dict[str, tuple[str, str]]] = {
     "delivery.door.DoorPolicy.addresses": (
         DOOR_OF_MAIL, "test_an_address_is_asked_about_once_for_some_minutes_and_so_many_are_remembered"),
     "delivery.judging.JudgePolicy.patience": (JUDGING, "test_what_nobody_can_tell_costs_no_mail_and_lets_no_forgery_in"),
+    "exchange.dmarcreport.Limits.domains": (REPORTS, "test_so_many_rows_domains_and_signatures_are_counted"),
+    "exchange.dmarcreport.Limits.rows": (REPORTS, "test_so_many_rows_domains_and_signatures_are_counted"),
+    "exchange.dmarcreport.Limits.signatures": (REPORTS, "test_so_many_rows_domains_and_signatures_are_counted"),
+    "exchange.dmarcreport.Limits.recipients": (REPORTS, "test_a_day_is_told_when_it_is_over_to_those_who_asked_and_may"),
+    "mailauth.aggregate.Limits.packed": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.unpacked": (AGGREGATE, "test_a36_a_bomb_ends_at_the_cap"),
+    "mailauth.aggregate.Limits.depth": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.rows": (AGGREGATE, "test_a_report_has_limits"),
+    "mailauth.aggregate.Limits.text": (AGGREGATE, "test_a_report_has_limits"),
     "mailauth.authres.Limits.value": (AUTHRES, "test_a_value_has_a_length"),
     "mailauth.authres.Limits.results": (AUTHRES, "test_so_many_results_and_properties_are_read"),
     "mailauth.authres.Limits.properties": (AUTHRES, "test_so_many_results_and_properties_are_read"),

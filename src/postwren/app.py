@@ -33,6 +33,7 @@ from postwren.delivery.greylist import Greylist
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
 from postwren.exchange.certificates import CertificateKeeper, keeper_for
+from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally, make_send
 from postwren.exchange.service import OutboundService, open_outbound
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
@@ -173,6 +174,7 @@ class Server:
         self._resolver = resolver
         self._door: Door | None = None
         self._greylist: Greylist | None = None
+        self._reporter: DmarcReporter | None = None
         self._zone = resolver
         self._listeners: list[Listener] = []
         self._chores: list[asyncio.Task[None]] = []
@@ -220,6 +222,8 @@ class Server:
             chores.append(self._keeper.run())
         if self._outbound is not None:
             chores.append(self._outbound.run())
+        if self._reporter is not None:
+            chores.append(self._reporter.run())
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -248,6 +252,8 @@ class Server:
             await self._authenticator.save()
             with contextlib.suppress(MailstoreError):
                 await self._save_greylist()
+                if self._reporter is not None:
+                    await self._reporter.save()
         self._authenticator.close()
         self._store.close()
         if self._index is not None:
@@ -296,6 +302,8 @@ class Server:
             return SmtpSession(lmtp, store, None, time.time, directory)
 
         desk = self._desk(hostname, directory)
+        if judge is not None and config.judge.reports and desk.is_relaying:
+            self._reporter = self._open_reports(judge, hostname)
 
         def submission() -> SubmissionSession:
             return SubmissionSession(desk)
@@ -331,6 +339,18 @@ class Server:
         self._door = self._open_door(resolver, hostname, trusted)
         policy = JudgePolicy(judge.dmarc)
         return Judge(resolver, hostname, policy, time.time, lambda: secrets.randbelow(100), trusted, self._door)
+
+    def _open_reports(self, judge: Judge, hostname: str) -> DmarcReporter | None:
+        """What the judge finds is told to those who ask for it."""
+        if self._outbound is None:
+            return None
+        tally = DmarcTally(lambda: datetime.datetime.now(datetime.UTC).date())
+        judge.observe = tally.count
+        send = make_send(self._store, self._outbound.now, time.time)
+        contact = self._config.smtp.postmaster or f"postmaster@{hostname}"
+        reporter = DmarcReporter(tally, self._store, judge.resolver, send, hostname, contact, time.time)
+        reporter.load()
+        return reporter
 
     def _open_door(self, resolver: Resolver, hostname: str, trusted: Sequence[Network]) -> Door:
         judge = self._config.judge

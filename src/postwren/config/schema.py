@@ -120,6 +120,7 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(description="lists of hosts: ZONE, ZONE*WEIGHT, ZONE=ANSWERS*WEIGHT; good ones weigh less than 0")
     ] = ()
     refused_from: Annotated[Count, Meta(description="a host is refused whose lists weigh so much; less is junk")] = 2
+    reports: Annotated[bool, Meta(description="once a day, tell owners of domains who ask what was found (DMARC)")] = True
     greylist: Annotated[bool, Meta(description="who has never written before is asked to come again in a minute")] = False
 
 

@@ -101,6 +101,8 @@ class Case:
                 break
         results = [result for stage in self.judge.stages for name, _ in stage for result in self.found.get(name, ())]
         self._tell(ruling, results)
+        if self.judge.observe is not None:
+            self.judge.observe(self, ruling)
         if ruling.reply is not None:
             return ruling.reply
         hostname = self.judge.hostname
@@ -265,7 +267,7 @@ class Judge:
     """One a server. `now` gives seconds since 1970, `draw` a random number from 0 to 99; scanners are stages behind `STAGES`.
     `trusted`: networks whose mail is not judged."""
 
-    __slots__ = ("_now", "_resolver", "_trusted", "door", "draw", "hostname", "policy", "stages")
+    __slots__ = ("_now", "_trusted", "door", "draw", "hostname", "observe", "policy", "resolver", "stages")
 
     def __init__(
         self,
@@ -278,18 +280,19 @@ class Judge:
         door: Door | None = None,
         stages: tuple[Stage, ...] = STAGES,
     ) -> None:
-        self._resolver = resolver
+        self.resolver = resolver
         self.hostname = hostname
         self.policy = policy
         self.draw = draw
         self.stages = stages
         self._trusted = trusted
         self.door = door
+        self.observe: Callable[[Case, Ruling], None] | None = None  # is told of each case
         self._now = now
 
     def ask(self) -> Resolver:
         """The DNS, for as long as the patience for one stage lasts from now on."""
-        return _Patient(self._resolver, asyncio.get_running_loop().time() + self.policy.patience)
+        return _Patient(self.resolver, asyncio.get_running_loop().time() + self.policy.patience)
 
     def open(self, envelope: Envelope, origin: Origin) -> Case | None:
         """A `Treat`: None for what is not judged, being of somebody who logged in, or from a trusted network."""

@@ -30,6 +30,8 @@ __all__ = [
     "Limits",
     "author_domains",
     "evaluate",
+    "is_record",
+    "organization_of",
     "parse_record",
 ]
 
@@ -64,6 +66,11 @@ _MILDER: Final = {
 _VERSION: Final = re.compile(rb"[ \t]*v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 _TAG: Final = re.compile(r"[ \t\r\n]*([A-Za-z][A-Za-z0-9_]*)[ \t\r\n]*=(.*)", re.DOTALL)
 _URI: Final = re.compile(r"(mailto:[^\s!,]+)(?:!\d+[kmgt]?)?", re.IGNORECASE)
+
+
+def is_record(text: bytes) -> bool:
+    """Whether it says that it is a DMARC record, whatever else it says."""
+    return _VERSION.match(text) is not None
 
 
 class DmarcInvalid(ValueError):
@@ -185,9 +192,14 @@ async def _walk(resolver: Resolver, domain: str) -> _Walk:
     return _Walk(records, organization)
 
 
+async def organization_of(resolver: Resolver, domain: str) -> str:
+    """The organizational domain. Raises ResolverFailed."""
+    return (await _walk(resolver, domain)).organization
+
+
 async def _record_at(resolver: Resolver, name: str) -> DmarcRecord | None:
     answer = await resolver.query(f"_dmarc.{name}", "TXT")
-    texts = [record.text for record in answer.records if isinstance(record, Txt) and _VERSION.match(record.text)]
+    texts = [record.text for record in answer.records if isinstance(record, Txt) and is_record(record.text)]
     if len(texts) != 1:  # section 6.6.3: more than one is none
         return None
     try:
