@@ -25,6 +25,7 @@ from postwren.protocols.smtp.command import Burl, Mail, Rcpt
 from postwren.protocols.smtp.hold import hold_seconds
 from postwren.protocols.smtp.params import Body
 from postwren.protocols.smtp.reply import Reply
+from postwren.protocols.smtp.state import LAST_IN_GROUP
 from postwren.server.imap.section import MessageOctets
 from postwren.server.imap.signedurl import BadUrlFound, follow, octets_of
 from postwren.server.login import Authenticator
@@ -77,6 +78,8 @@ class SubmissionSession(SmtpSession):
         super().__init__(desk.settings, desk.store, desk.authenticator, desk.now, desk.directory, self._submission)
 
     def handle(self, event: Any) -> Handled:
+        if type(event) in LAST_IN_GROUP and self._is_too_early():
+            return None
         return _HANDLERS[type(event)](self, event)
 
     def _mail_from(self, command: Mail) -> None:
