@@ -19,7 +19,7 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.retry import QueueClock, SavedClock, Schedule
 from postwren.delivery.status import Action, wants, wants_relayed
-from postwren.delivery.trace import return_path
+from postwren.delivery.trace import return_path, return_path_octets
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import NewBody, Reader, Store, Transaction, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
@@ -186,7 +186,9 @@ def plan(
         else:
             gone.append((row.uid, row.number))
         action = _action(row, after, verdict, is_expired)
-        if action is not None and message.reverse_path:
+        # that a stranger's message went on is no news of ours to send
+        is_theirs = action is Action.RELAYED and not message.account_id
+        if action is not None and message.reverse_path and not is_theirs:
             told.setdefault(action, []).append(Told(after, verdict, is_expired))
     notices = tuple(Notice(action, tuple(each)) for action, each in told.items())
     return Conclusion(message, tuple(before), tuple(put), tuple(gone), notices)
@@ -348,9 +350,11 @@ class Concluder:
             return b"", 0
         size = email.body.size
         try:
-            return self._store.read_body(email.body, 0, min(size, RETURNED)), size
+            octets = self._store.read_body(email.body, 0, min(size, RETURNED))
         except (MailstoreError, OSError):
             return b"", size
+        start = return_path_octets(octets)  # of the copy that stays here: it never left
+        return octets[start:], size - start
 
 
 # -- what the operator wants

@@ -247,6 +247,14 @@ def test_who_hears_of_what(notify: str, verdict: Verdict, late: int, expected: A
         assert not again.notices
 
 
+def test_a28_success_is_reported_to_our_own_senders_only() -> None:
+    row = QueuedRecipient(*(Uid(1), 1, "a@b.example", "b.example", "SUCCESS", "", DeliveryState.WAITING, 0, 0, 9_999, False, ""))
+    for account_id, expected in ((1, 1), (0, 0)):
+        sender = "zoe@z.example"
+        message = QueuedMessage(Uid(1), sender, AccountId(account_id), 0, "", "", "7BIT", False, False, b"")
+        assert len(plan(message, [row], [Outcome(1, DELIVERED)], 1, SCHEDULE, 0.0).notices) == expected
+
+
 def test_a_report_says_who_failed_why_and_until_when_it_is_tried() -> None:
     async def story(o: Office) -> None:
         reporter = Reporter("mx.example.org", lambda: o.clock, lambda: o.scene.now, lambda: "t0ken")
@@ -268,12 +276,19 @@ def test_a_report_says_who_failed_why_and_until_when_it_is_tried() -> None:
         assert b"Status: 4.4.7" in expired
         assert b"No host of b.example answers." in expired
         uid = await o.submit("bob@b.example", sender="Zoe@z.example")
+        body = o.scene.body(b"Return-Path: <ann@example.org>\r\n" + DATA)
+        envelope = o.envelope("ann@example.org", here=False)
+        envelope.elsewhere.append(Elsewhere(Address("bob", "b.example")))
+        await o.scene.perform(accept(envelope, body, o.scene.now, o.clock), [body])
+        uid = Uid(uid + 1)
+        await conclude(uid, [Outcome(1, FAILED)])
+        assert b"ann@example.org>\r\n" not in o.scene.contents(o.ann)[3].partition(b"message/rfc822")[2]
         body = o.scene.body(b"Content-Type: multipart/report; report-type=delivery-status; boundary=x\r\n\r\n--x--\r\n")
         envelope = o.envelope("ann@example.org", here=False)
         envelope.elsewhere.append(Elsewhere(Address("bob", "b.example")))
         await o.scene.perform(accept(envelope, body, o.scene.now, o.clock), [body])
         await conclude(Uid(uid + 1), [Outcome(1, FAILED)])  # no report on a report
-        assert len(o.scene.contents(o.ann)) == 3
+        assert len(o.scene.contents(o.ann)) == 4
 
     office(story)
 
@@ -312,7 +327,7 @@ def test_who_is_cancelled_while_a_conclusion_is_written_takes_nothing_from_it(tm
             await task
         store.close()  # what is on its way is done
         scene.store = EmbeddedStore(tmp_path, settings=SMALL)
-        assert o.scene.contents(o.ann) == [long]
+        assert [content.endswith(long) for content in o.scene.contents(o.ann)] == [True]
         assert o.rows(uid) == []
         await scene.end()
 
