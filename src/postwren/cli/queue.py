@@ -17,6 +17,7 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.queue import Concluder, Key, drop, hold, read_clock, retry
 from postwren.delivery.report import Reporter
 from postwren.delivery.retry import SavedClock
+from postwren.delivery.signing import Signers
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.port import Reader, Store, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
@@ -175,7 +176,7 @@ def drop_(
         def clock() -> int:
             return saved.advanced(int(time.time()))
 
-        reporter = Reporter(hostname, clock, time.time, lambda: secrets.token_hex(16))
+        reporter = Reporter(hostname, clock, time.time, lambda: secrets.token_hex(16), Signers(store.reader).fields_of)
         locate = partial(resolve, separator=separator)
         conclude = Concluder(store, reporter, clock, time.time, lambda: 0.0, locate=locate)
         for waiting in await store.read(partial(_all, wish)):

@@ -13,6 +13,7 @@ from postwren.delivery.envelope import Envelope
 from postwren.delivery.inbound import Outcome
 from postwren.delivery.intake import Deliver, Keep
 from postwren.delivery.queue import Report, send_report
+from postwren.delivery.signing import Sign
 from postwren.delivery.status import Action, Fate, wants
 from postwren.delivery.trace import return_path
 from postwren.mailstore.port import NewBody, Store, Transaction, Unit
@@ -36,7 +37,7 @@ def report_here(tx: Transaction, reverse_path: str, report: Report, now: int) ->
 
 
 def with_receipt(
-    keep: Keep, header: bytes, envelope: Envelope, store: Store, send: Send, hostname: str, now: int, token: str
+    keep: Keep, header: bytes, envelope: Envelope, store: Store, send: Send, sign: Sign, hostname: str, now: int, token: str
 ) -> Keep:
     """How a message is kept, and its sender told, if he asked, that it was delivered here. `header` as in `Treatment`; `token` is
     random. Raises what `store.new_body` raises."""
@@ -48,6 +49,7 @@ def with_receipt(
     fates = [Fate(str(recipient.address), recipient.orcpt) for recipient in asked]
     original = Original(reverse_path, octets, len(octets), now, envelope.envid, envelope.ret, envelope.is_utf8)
     composed = compose(original, Action.DELIVERED, fates, hostname=hostname, now=now, token=token)
+    composed = sign(composed, now) + composed
     is_here = envelope.reverse_path is not None and resolve(store.reader, envelope.reverse_path) is not None
     writer = store.new_body()
     writer.write(return_path(None) + composed if is_here else composed)  # RFC 5321 section 4.4: at final delivery only

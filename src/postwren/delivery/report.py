@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from postwren.delivery.dsn import Original, compose, is_reportable
 from postwren.delivery.queue import Notice, Told
+from postwren.delivery.signing import Sign
 from postwren.delivery.status import Action, Fate
 from postwren.mailstore.queue import QueuedMessage
 from postwren.protocols.smtp.reply import Reply
@@ -14,12 +15,14 @@ __all__ = ["Reporter"]
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """A `queue.Compose`. `clock` tells the queue's seconds, `now` those since 1970, `token` is random and new each time."""
+    """A `queue.Compose`. `clock` tells the queue's seconds, `now` those since 1970, `token` is random and new each time,
+    `sign` puts in front what is to stand there."""
 
     hostname: str
     clock: Callable[[], int]
     now: Callable[[], float]
     token: Callable[[], str]
+    sign: Sign
 
     def __call__(self, message: QueuedMessage, notice: Notice, octets: bytes, size: int) -> bytes | None:
         if not is_reportable(message.reverse_path, octets):
@@ -28,7 +31,8 @@ class Reporter:
         ret = "HDRS" if message.requires_tls else message.ret  # RFC 8689 section 5
         original = Original(message.reverse_path, octets, size, message.queued, message.envid, ret, message.is_utf8)
         fates = [self._fate(told, notice.action, now) for told in notice.told]
-        return compose(original, notice.action, fates, hostname=self.hostname, now=now, token=self.token())
+        composed = compose(original, notice.action, fates, hostname=self.hostname, now=now, token=self.token())
+        return self.sign(composed, now) + composed
 
     def _fate(self, told: Told, action: Action, now: int) -> Fate:
         row, verdict = told.row, told.verdict

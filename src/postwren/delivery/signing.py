@@ -11,7 +11,8 @@ retry costs nothing and the copy for Sent has them too. The body's hash is taken
 A message that we write ourselves (a report) is there whole: `signers.fields_of(octets, now)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from postwren.mailauth.dkim import BodyHash, SigningKey, load_signing_key, sign
 from postwren.mailauth.dmarc import author_domains
@@ -20,7 +21,10 @@ from postwren.mailstore.port import Reader
 from postwren.mailstore.service.domains import active_keys
 from postwren.message.header import read_header
 
-__all__ = ["Signers", "Signing"]
+__all__ = ["Sign", "Signers", "Signing"]
+
+Sign: TypeAlias = Callable[[bytes, float], bytes]
+"""`Signers.fields_of`."""
 
 _MOST_LOADED = 1000
 

@@ -17,6 +17,7 @@ from postwren.config.schema import Outbound as OutboundConfig
 from postwren.delivery.queue import Accept, Concluder, Locate, read_clock, save_clock
 from postwren.delivery.report import Reporter
 from postwren.delivery.retry import QueueClock, Schedule
+from postwren.delivery.signing import Signers
 from postwren.exchange.home import Home
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.road import Roads
@@ -55,7 +56,7 @@ class OutboundService:
         self.is_open = roads is not None
         self._engine: Outbound | None = None
         if roads is not None:
-            reporter = Reporter(hostname, self.now, time.time, lambda: secrets.token_urlsafe(12))
+            reporter = Reporter(hostname, self.now, time.time, lambda: secrets.token_urlsafe(12), Signers(store.reader).fields_of)
             conclude = Concluder(store, reporter, self.now, time.time, random.random, schedule, locate)
             self._engine = Outbound(
                 store,

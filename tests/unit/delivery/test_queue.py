@@ -257,13 +257,20 @@ def test_a28_success_is_reported_to_our_own_senders_only() -> None:
 
 def test_a_report_says_who_failed_why_and_until_when_it_is_tried() -> None:
     async def story(o: Office) -> None:
-        reporter = Reporter("mx.example.org", lambda: o.clock, lambda: o.scene.now, lambda: "t0ken")
+        reporter = Reporter(
+            "mx.example.org",
+            lambda: o.clock,
+            lambda: o.scene.now,
+            lambda: "t0ken",
+            lambda octets, now: b"X-Of: %d\r\n" % len(octets),
+        )
         conclude = Concluder(o.scene.store, reporter, lambda: o.clock, lambda: o.scene.now, lambda: 0.0)
         uid = await o.submit("bob@b.example", "cid@b.example")
         o.clock += SCHEDULE.warn_after
         await conclude(uid, [Outcome(1, FAILED), Outcome(2, DEFERRED)])
         failed, delayed = o.scene.contents(o.ann)
         assert b"Action: failed" in failed
+        assert b"X-Of: %d\r\n" % len(failed.partition(b"X-Of: ")[2].partition(b"\r\n")[2]) in failed  # signed as it leaves
         assert b"bob@b.example" in failed
         assert b"550 5.1.1 nobody" in failed
         assert b"cid@b.example" not in failed

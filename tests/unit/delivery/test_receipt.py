@@ -52,11 +52,14 @@ def submit(of: Envelope, *, breaks: bool = False) -> dict[str, list[bytes]]:
 
         return run
 
+    def sign(octets: bytes, now: float) -> bytes:
+        return b"X-Of: %d\r\n" % len(octets)
+
     async def story() -> dict[str, list[bytes]]:
         store = MemoryStore()
         for login in ("ann@example.org", "bob@example.org"):
             await store.perform(create_account(login, Credentials("", {}), NOW))
-        keep = with_receipt(Keep(b"", deliver), HEADER, of, store, report_here, "mx.example.org", NOW, "token")
+        keep = with_receipt(Keep(b"", deliver), HEADER, of, store, report_here, sign, "mx.example.org", NOW, "token")
         writer = store.new_body()
         writer.write(HEADER + b"\r\nhello\r\n")
         body = writer.finish()
@@ -74,7 +77,8 @@ def submit(of: Envelope, *, breaks: bool = False) -> dict[str, list[bytes]]:
 def test_who_asked_gets_one_report_with_the_message() -> None:
     found = submit(envelope())
     (octets,) = found["ann@example.org"]
-    assert octets.startswith(b"Return-Path: <>\r\nFrom: ")
+    top, _, signed = octets.partition(b"\r\nFrom: ")
+    assert top == b"Return-Path: <>\r\nX-Of: %d" % (len(signed) + len("From: "))  # signed as it leaves
     report = parse(octets)
     assert report is not None
     assert report.envid == "Q"

@@ -20,7 +20,7 @@ def test_a_report_on_a_message_that_requires_tls_returns_its_header_only(require
     notice = Notice(
         Action.FAILED, (Told(row, Verdict(Fate.FAILED, 550, "5.7.30", "no REQUIRETLS there", "mx.b.example"), False),)
     )
-    reporter = Reporter("mx.example.org", lambda: 0, lambda: 0.0, lambda: "token")
+    reporter = Reporter("mx.example.org", lambda: 0, lambda: 0.0, lambda: "token", lambda octets, now: b"")
     report = reporter(message, notice, OCTETS, len(OCTETS))
     assert report is not None
     assert b"Subject: hello" in report

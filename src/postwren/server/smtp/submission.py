@@ -202,7 +202,9 @@ class Submission:
         desk = self._desk
         hostname, now, token = desk.settings.hostname, int(desk.now()), desk.random(16).hex()
         try:
-            return with_receipt(keep, header, self._envelope, desk.store, desk.send_report, hostname, now, token)
+            return with_receipt(
+                keep, header, self._envelope, desk.store, desk.send_report, desk.signers.fields_of, hostname, now, token
+            )
         except MailstoreError as error:
             return store_refusal(error)
 
