@@ -422,12 +422,18 @@ class Server:
                 raise ConfigError("tls.certificate and tls.key go together")
             return Path(tls.certificate), Path(tls.key)
         if tls.acme:
-            self._keeper = keeper_for(tls, self._data / "tls", hostname, self._dns(), self.challenges)
+            self._keeper = keeper_for(tls, self._data / "tls", hostname, self._dns(), self.challenges, self._policy_hosts)
             path = self._keeper.prepare()
             return path, path
         return development_certificate(
             self._data / "tls", [hostname, "localhost", "127.0.0.1", "::1"], datetime.datetime.now(datetime.UTC)
         )
+
+    def _policy_hosts(self) -> list[str]:
+        """Where our MTA-STS policy is looked for."""
+        if self._config.mta_sts.mode == "off":
+            return []
+        return [f"mta-sts.{row.name}" for row in self._store.reader.domains()]
 
     def _dns(self) -> Resolver:
         """Whom the server asks. Raises ConfigError."""

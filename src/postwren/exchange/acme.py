@@ -49,7 +49,11 @@ LIMITS: Final = Limits()
 
 
 class AcmeFailed(Exception):
-    """No certificate; the text says why, as people read it."""
+    """No certificate; the text says why, as people read it. `name` is the one that could not be proven, if it was one."""
+
+    def __init__(self, why: str, name: str = "") -> None:
+        super().__init__(why)
+        self.name = name
 
 
 class AcmeWeb(Protocol):
@@ -141,9 +145,15 @@ class AcmeAuthority:
         challenge = next((one for one in found["challenges"] if one["type"] == prover.kind), None)
         if challenge is None or not _TOKEN.fullmatch(token := str(challenge["token"])):
             raise AcmeFailed(f"{name}: the authority offers no {prover.kind}")
+        try:
+            await self._show(name, token, url, challenge["url"], prover)
+        except AcmeFailed as error:
+            raise AcmeFailed(str(error), name) from error
+
+    async def _show(self, name: str, token: str, url: str, challenge: object, prover: Prover) -> None:
         await prover.publish(name, token, f"{token}.{self._key.thumbprint}")
         try:
-            await self._post(challenge["url"], {})
+            await self._post(challenge, {})
             await self._until(url, ("valid",))
         finally:
             await prover.withdraw(name, token)
@@ -161,12 +171,12 @@ class AcmeAuthority:
             await self._sleep(min(float(after) if after.isdecimal() and len(after) < 6 else 2.0, self._limits.wait))
         raise AcmeFailed("the authority does not come to an end")
 
-    async def _post(self, url: str, payload: dict[str, Any] | None) -> Responded:
+    async def _post(self, url: object, payload: dict[str, Any] | None) -> Responded:
         """Sections 6.2 to 6.5."""
         for _ in range(self._limits.nonces):
             nonce, self._nonce = self._nonce or await self._new_nonce(), ""
             host, target = self._at(url)
-            body = self._key.sign(url, nonce, payload, self._account)
+            body = self._key.sign(str(url), nonce, payload, self._account)
             answer = await self._web.ask(Post(host, target, "application/jose+json", body), self._origin[1])
             self._keep_nonce(answer)
             if answer.status in (200, 201):

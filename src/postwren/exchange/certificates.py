@@ -36,6 +36,8 @@ log = logging.getLogger("postwren.acme")
 PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey
 Obtain: TypeAlias = Callable[[Sequence[str], PrivateKey], Awaitable[bytes]]
 _EVERY: Final = 3600.0
+_MOST_NAMES: Final = 100
+_MOST_TRIES: Final = 5
 _FILE: Final = "acme.pem"
 _ACCOUNT: Final = "acme-account.pem"
 
@@ -86,33 +88,33 @@ class CertificateKeeper:
         return self.path
 
     async def renew(self) -> bool:
-        """True: there is a new one. What fails is logged and tried again the next time."""
-        names = [name.lower() for name in dict.fromkeys(self._names())]
-        if not self._is_due(names):
-            return False
-        try:
-            await self._replace(names)
-        except (AcmeFailed, OSError) as error:
-            log.error("no new certificate", extra={"fields": {"names": ",".join(names), "why": str(error)}})
-            return await self._renew_own(names)
-        return True
+        """True: there is a new one. What fails is logged and tried again the next time.
+
+        A name that does not lead here (yet) is left out, so that it does not keep the others' certificate away; and where those
+        have one that is good, none is asked for: authorities count."""
+        names = [name.lower() for name in dict.fromkeys(self._names())][:_MOST_NAMES]
+        for _ in range(_MOST_TRIES):
+            if not self._is_due(names):
+                return False
+            try:
+                await self._replace(names)
+            except OSError as error:
+                log.error("no new certificate", extra={"fields": {"why": str(error)}})
+                return False
+            except AcmeFailed as error:
+                log.error("no new certificate", extra={"fields": {"names": ",".join(names), "why": str(error)}})
+                if len(names) == 1 or error.name == names[0]:
+                    return False
+                names = [name for name in names if name != error.name] if error.name else names[:1]
+            else:
+                return True
+        return False
 
     async def run(self) -> None:
         """Once an hour, from now on."""
         while True:
             await self.renew()
             await asyncio.sleep(_EVERY)
-
-    async def _renew_own(self, names: Sequence[str]) -> bool:
-        """A name that does not lead here yet must not take the host's own certificate away."""
-        if len(names) == 1 or not self._is_due(names[:1]):
-            return False
-        try:
-            await self._replace(names[:1])
-        except (AcmeFailed, OSError) as error:
-            log.error("no new certificate", extra={"fields": {"names": names[0], "why": str(error)}})
-            return False
-        return True
 
     async def _replace(self, names: Sequence[str]) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -137,8 +139,15 @@ class CertificateKeeper:
             return None
 
 
-def keeper_for(tls: Tls, folder: Path, hostname: str, resolver: Resolver, challenges: dict[str, str]) -> CertificateKeeper:
-    """As configured. Raises ConfigError."""
+def keeper_for(
+    tls: Tls,
+    folder: Path,
+    hostname: str,
+    resolver: Resolver,
+    challenges: dict[str, str],
+    more: Callable[[], Sequence[str]] = tuple,
+) -> CertificateKeeper:
+    """As configured; `more` gives names that are wanted besides. Raises ConfigError."""
     trusted = Path(tls.acme_trust) if tls.acme_trust else None
     # Whoever configures a directory may have one in a private network; nothing outside of its origin is asked.
     web = StrangersWeb(resolver, is_private_allowed=True, trusted=trusted)
@@ -151,7 +160,9 @@ def keeper_for(tls: Tls, folder: Path, hostname: str, resolver: Resolver, challe
     def obtain(names: Sequence[str], key: PrivateKey) -> Awaitable[bytes]:
         return authority.obtain(names, key, prover)
 
-    return CertificateKeeper(folder, lambda: [hostname, *tls.acme_names], obtain, lambda: datetime.datetime.now(datetime.UTC))
+    return CertificateKeeper(
+        folder, lambda: [hostname, *tls.acme_names, *more()], obtain, lambda: datetime.datetime.now(datetime.UTC)
+    )
 
 
 def _dns_prover(tls: Tls) -> Prover:

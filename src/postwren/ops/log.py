@@ -13,7 +13,7 @@ import re
 import sys
 import time
 import unicodedata
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Final, TextIO
 
 __all__ = ["set_up_log"]
@@ -99,9 +99,11 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         with self.lock or nullcontext():
             records, self._records = self._records, []
             lines = [self._line(record) for record in records]
-            if lines:
-                self.stream.write("".join(lines))
-        super().flush()
+            # Who reads the log may be gone: no session ends by that, and there is nobody left to be told.
+            with suppress(OSError, ValueError):
+                if lines:
+                    self.stream.write("".join(lines))
+                super().flush()
 
     def _line(self, record: logging.LogRecord) -> str:
         try:

@@ -89,8 +89,9 @@ def test_what_the_authority_finds_wrong_is_told(world: World) -> None:
             pass
 
     key = ec.generate_private_key(ec.SECP256R1())
-    with pytest.raises(AcmeFailed, match=r"mx\.example\.org says something else"):
+    with pytest.raises(AcmeFailed, match=r"mx\.example\.org says something else") as caught:
         world.run(lambda: world.authority().obtain(NAMES, key, Silent(world.challenges)))
+    assert caught.value.name == "mx.example.org"
 
 
 def changed(what: str, **changes: Any) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
@@ -165,14 +166,16 @@ class Kept:
         self.names: list[str] = ["mx.example.org"]
         self.asked: list[tuple[str, ...]] = []
         self.failing: set[str] = set()
+        self.tells_name = True
         self._stub = stub
         self.keeper = CertificateKeeper(folder / "tls", lambda: self.names, self._obtain, lambda: self.now)
         self.path = self.keeper.prepare()
 
     async def _obtain(self, names: Sequence[str], key: ec.EllipticCurvePrivateKey) -> bytes:
         self.asked.append(tuple(names))
-        if self.failing & set(names):
-            raise AcmeFailed("no")
+        wrong = sorted(self.failing & set(names))
+        if wrong:
+            raise AcmeFailed("no", wrong[0] if self.tells_name else "")
         self._stub.now = self.now
         return self._stub.sign(key.public_key(), list(names))
 
@@ -212,13 +215,30 @@ def test_a_name_that_is_missing_makes_it_due(kept: Kept) -> None:
     assert not kept.renew()
 
 
-def test_a_name_that_fails_takes_the_hosts_own_certificate_not_away(kept: Kept) -> None:
-    kept.names.append("new.example")
+def test_a_name_that_fails_does_not_keep_the_others_certificate_away(kept: Kept) -> None:
+    kept.names += ["new.example", "other.example"]
     kept.failing = {"new.example"}
     assert kept.renew()
-    assert kept.asked == [("mx.example.org", "new.example"), ("mx.example.org",)]
-    assert not kept.renew(), "its own is good, the other is tried again"
-    assert kept.asked[2:] == [("mx.example.org", "new.example")]
+    assert kept.asked[1:] == [("mx.example.org", "other.example")]
+    assert not kept.renew(), "what can be had is there"
+    assert kept.asked[2:] == [("mx.example.org", "new.example", "other.example")], "one try, and no order that brings nothing new"
+    kept.failing.clear()
+    assert kept.renew()
+
+
+def test_where_nobody_says_which_name_is_wrong_the_host_gets_its_own(kept: Kept) -> None:
+    kept.names.append("odd.example")
+    kept.failing = {"odd.example"}
+    kept.tells_name = False
+    assert kept.renew()
+    assert kept.asked[1:] == [("mx.example.org",)]
+
+
+def test_a_host_that_cannot_be_proven_gets_nothing(kept: Kept) -> None:
+    kept.names.append("other.example")
+    kept.failing = {"mx.example.org"}
+    assert not kept.renew()
+    assert len(kept.asked) == 1
 
 
 def test_what_fails_leaves_the_old_one(kept: Kept) -> None:

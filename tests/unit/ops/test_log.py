@@ -78,3 +78,10 @@ def test_a_formatter_that_is_not_ours_finds_all_that_records_have() -> None:
     after = logging.getLogRecordFactory()("x", logging.INFO, "file.py", 1, "m %s", ("n",), None)
     assert set(vars(before)) <= set(vars(after))
     assert after.getMessage() == "m n"
+
+
+def test_a_reader_that_is_gone_ends_nothing() -> None:
+    stream = io.StringIO()
+    set_up_log("text", "info", stream)
+    stream.close()
+    logging.getLogger("postwren.smtp").info("accepted")
