@@ -39,9 +39,8 @@ log = logging.getLogger(__name__)
 HELD_CAP: Final = 65536
 HIGH_WATER: Final = 131072
 EVENTS_AT_ONCE: Final = 1024  # then other links get their turn
-LINGER: Final = 3.0
-"""Seconds that a peer has to hang up after our last word, and the octets it may still send."""
-LINGER_OCTETS: Final = 1 << 20
+LINGER: Final = 3.0  # seconds that a peer has to hang up after our last word
+LINGER_OCTETS: Final = 1 << 20  # and what it may still send until then
 
 
 @dataclass(frozen=True, slots=True)
