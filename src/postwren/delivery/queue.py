@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from postwren.delivery import inbound
 from postwren.delivery.attempt import Fate, Outcome, Verdict
+from postwren.delivery.dsn import DEFAULT_LIMITS
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.retry import QueueClock, SavedClock, Schedule
 from postwren.delivery.status import Action, wants, wants_relayed
@@ -52,8 +53,6 @@ __all__ = [
 
 TOKENS_KEPT: Final = 7 * 86_400
 """Seconds in which a repeated submission is recognised: above what a device tries again for."""
-RETURNED: Final = 64 << 10
-"""Octets of a message that whoever composes a report on it gets."""
 _CLOCK: Final = "queue-clock"
 _USUAL: Final = Schedule()
 Key: TypeAlias = tuple[Uid, int]
@@ -350,7 +349,7 @@ class Concluder:
             return b"", 0
         size = email.body.size
         try:
-            octets = self._store.read_body(email.body, 0, min(size, RETURNED))
+            octets = self._store.read_body(email.body, 0, min(size, DEFAULT_LIMITS.returned))
         except (MailstoreError, OSError):
             return b"", size
         start = return_path_octets(octets)  # of the copy that stays here: it never left
