@@ -42,6 +42,7 @@ class Envelope:
     body: str = "7BIT"
     requires_tls: bool = False
     token: bytes = b""
+    is_copied: bool = False  # the submitter has it in Sent already
     hold: int = 0  # seconds before the first attempt (RFC 4865)
 
     def accounts(self) -> list[AccountId]:

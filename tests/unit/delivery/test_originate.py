@@ -73,6 +73,7 @@ def test_authors_of_the_strict_grammar_are_taken_and_nothing_changes(value: byte
         ("NUL anywhere", b"From: ann@example.org\r\nX: \x00\r\n" + REST),
         ("a bare CR", b"From: ann@example.org\r\nX: a\rFrom: eve@other.example\r\n" + REST),
         ("a bare LF", b"From: ann@example.org\r\nX: a\nFrom: eve@other.example\r\n" + REST),
+        ("a bare LF before another field", b"From: ann@example.org\r\nX: a\nY: b\r\n" + REST),
         ("a control character", b"From: \x01ann@example.org\r\n" + REST),
         ("a route", b"From: <@other.example:ann@example.org>\r\n" + REST),
         ("two addresses without a comma", b"From: ann@example.org eve@other.example\r\n" + REST),

@@ -28,7 +28,7 @@ from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
 from postwren.server.smtp.submission import Desk, SubmissionSession
 from postwren.storage.memory import MemoryStore
-from postwren.terms import Address, SpecialUse, Uid
+from postwren.terms import INBOX, Address, SpecialUse, Uid
 from postwren.testing.loopback import PLAYED_TLS, LoopbackLink
 
 MESSAGE = b"From: ann@example.org\r\n\r\nhello\r\n"
@@ -183,14 +183,14 @@ class UrlScene(Scene):
         assert b"BURL imap" in await self.say(b"EHLO c\r\n")
         assert (await self.say(b"AUTH PLAIN AGFubkBleGFtcGxlLm9yZwBzZWNyZXQ=\r\n")).startswith(b"235")
 
-    async def put(self, account: Account) -> None:
+    async def put(self, account: Account, mailbox: str = INBOX) -> None:
         writer = self.store.new_body()
         writer.write(DRAFT)
         body = writer.finish()
-        await self.store.perform(deliver([Target(account.account_id)], body, NOW), [body])
-        inbox = self.store.reader.mailbox_by_name(account.account_id, "INBOX")
-        assert inbox is not None
-        row = Property(account.account_id, inbox.mailbox_id, KEY_KIND, "key", KEY)
+        await self.store.perform(deliver([Target(account.account_id, mailbox)], body, NOW), [body])
+        place = self.store.reader.mailbox_by_name(account.account_id, mailbox)
+        assert place is not None
+        row = Property(account.account_id, place.mailbox_id, KEY_KIND, "key", KEY)
         await self.store.perform(lambda tx: tx.put_property(row))
 
     async def say(self, data: bytes) -> bytes:
@@ -210,8 +210,8 @@ class UrlScene(Scene):
         self.login.close()
 
 
-def url(access: str, owner: str = "ann%40example.org", rest: str = "", key: bytes = KEY) -> bytes:
-    rump = f"imap://{owner}@mx.example.org/INBOX/;UID=1{rest};URLAUTH={access}"
+def url(access: str, owner: str = "ann%40example.org", rest: str = "", key: bytes = KEY, mailbox: str = INBOX) -> bytes:
+    rump = f"imap://{owner}@mx.example.org/{mailbox}/;UID=1{rest};URLAUTH={access}"
     return f"{rump}:internal:{token_of(key, rump)}".encode()
 
 
@@ -250,6 +250,23 @@ def test_a_message_is_put_together_of_octets_and_urls() -> None:
         )
         assert [answer[:3] for answer in answers] == [b"250"] * 4
         assert kept(scene.store, "bob@example.org")[0].endswith(header + b"from a draft\r\nFrom: \r\n")
+
+    play_urls(story)
+
+
+@pytest.mark.parametrize(("mailbox", "copies"), [("INBOX", 1), ("Sent", 1)])
+def test_what_is_sent_out_of_sent_is_not_copied_there_again(mailbox: str, copies: int) -> None:
+    async def story(scene: UrlScene) -> None:
+        await scene.store.perform(set_wish(scene.ann.account_id, scene.ann.login, True))
+        if mailbox == "Sent":
+            await scene.store.perform(create_mailbox(scene.ann.account_id, "Sent", NOW))
+            await scene.put(scene.ann, "Sent")
+        (answer,) = await scene.burl(b"BURL " + url(MINE).replace(b"INBOX", mailbox.encode()) + b" LAST\r\n")
+        assert answer.startswith(b"250" if mailbox == "INBOX" else b"554"), "the signature is of the whole URL"
+        if mailbox == "Sent":
+            (answer,) = await scene.burl(b"BURL " + url(MINE, mailbox="Sent") + b" LAST\r\n")
+            assert answer.startswith(b"250")
+        assert scene.copies() == copies
 
     play_urls(story)
 

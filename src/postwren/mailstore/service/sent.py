@@ -11,7 +11,7 @@ from postwren.mailstore.service.mailboxes import create_mailbox
 from postwren.mailstore.service.metadata import private_kind, set_entries
 from postwren.terms import AccountId, MailboxId, SpecialUse
 
-__all__ = ["SENT", "WISH", "sent_mailbox", "set_wish", "wants_copy"]
+__all__ = ["SENT", "WISH", "is_for_sent", "sent_mailbox", "set_wish", "wants_copy"]
 
 SENT: Final = "Sent"
 WISH: Final = "/private/vendor/vendor.postwren/sent-copy"
@@ -27,6 +27,11 @@ def wants_copy(reader: Reader, account_id: AccountId, login: str) -> bool:
 def set_wish(account_id: AccountId, login: str, is_wanted: bool) -> Unit[None]:
     """Ask for it, or no longer."""
     return set_entries(account_id, MailboxId(0), login, {WISH: b"on" if is_wanted else None})
+
+
+def is_for_sent(mailbox: Mailbox) -> bool:
+    """Whether what its account submitted is kept there."""
+    return mailbox.special_use is SpecialUse.SENT or mailbox.name == SENT
 
 
 def sent_mailbox(tx: Transaction, account_id: AccountId, now: int) -> Mailbox:

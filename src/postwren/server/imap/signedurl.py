@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from postwren.mailstore.model import Email
+from postwren.mailstore.model import Email, Mailbox
 from postwren.mailstore.port import Reader
 from postwren.protocols.imap.command.fetch import Section, SectionText
 from postwren.server.imap.section import Found, MessageOctets, narrowed
@@ -57,6 +57,7 @@ class BadUrlFound(Exception):
 class SignedUrl(NamedTuple):
     """What a signed URL leads to."""
 
+    mailbox: Mailbox
     email: Email
     section: Section
     partial: tuple[int, int] | None
@@ -81,7 +82,7 @@ def follow(reader: Reader, url: str, is_for: Callable[[str, str], bool], now: fl
     for entry in reader.entries(mailbox.account_id, mailbox.mailbox_id, [(uid, uid)]):
         email = reader.email(entry.account_id, entry.email_id)
         if email is not None:
-            return SignedUrl(email, section_of(unquote(match["section"] or "")), partial_of(match))
+            return SignedUrl(mailbox, email, section_of(unquote(match["section"] or "")), partial_of(match))
     raise BadUrlFound
 
 

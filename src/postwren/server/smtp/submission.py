@@ -19,7 +19,7 @@ from postwren.delivery.trace import Origin, received, return_path
 from postwren.mailauth.authres import strip_forged
 from postwren.mailstore.errors import BodyCorrupt, MailstoreError, MessageGone
 from postwren.mailstore.port import Store
-from postwren.mailstore.service.sent import wants_copy
+from postwren.mailstore.service.sent import is_for_sent, wants_copy
 from postwren.protocols.smtp import reply as say
 from postwren.protocols.smtp.command import Burl, Mail, Rcpt
 from postwren.protocols.smtp.hold import hold_seconds
@@ -147,6 +147,8 @@ class SubmissionSession(SmtpSession):
             self._clear()
             self._refuse(say.URL_UNRESOLVED)
             return
+        if named.mailbox.account_id == self._account_id and is_for_sent(named.mailbox):
+            self._envelope.is_copied = True
         if octets and self.core.supply(octets):
             (self._reception or self._begin()).write(octets)
         self.core.supplied()
@@ -188,7 +190,7 @@ class Submission:
         too_much = desk.allowance.spend(account_id, len(envelope.recipients) + len(envelope.elsewhere))
         if too_much is not None:
             return too_much
-        submit = Submit(desk.accept, account_id, wants_copy(reader, account_id, self._login))
+        submit = Submit(desk.accept, account_id, not envelope.is_copied and wants_copy(reader, account_id, self._login))
         header = strip_forged(original.header, desk.settings.hostname)
         keep = Keep(self._top(now), submit, header)
         keys = desk.signers.of_header(header)
