@@ -118,8 +118,7 @@ class Link(asyncio.Protocol):
         self._eof: bool | None = False  # True: came, None: the core was told
         self._lingers_since: float | None = None  # our last word is said
         self._is_hungry = False  # the core said NEED_DATA and was fed nothing since
-        self._is_reading = True
-        self._is_lost = True  # there is no connection (yet, or any more)
+        self._is_reading = self._is_lost = True  # lost: there is no connection (yet, or any more)
         self._is_pumping = self._is_yielding = self._is_ending = False
         self._waits = self._wants_close = self._wants_tls = self._wants_compression = False
 
