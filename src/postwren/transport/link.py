@@ -9,8 +9,8 @@ What must stay true:
   what one connection may cost is bounded by one read and the answer to one event.
 - All answers of one pump leave in one write. Bodies are pulled piece by piece; what follows them waits.
 - `session.closed()` is called exactly once for a session that was made, on every path.
-- A socket with unread octets is not just closed: that resets the connection, and the reset can overtake our last word. We close
-  our side only, tell the session that it is over, and lose what still comes until the peer hangs up, or a moment has passed.
+- A socket with unread octets is not just closed: the reset could overtake our last word. We close our side only, tell the session
+  that it is over, and lose what still comes until the peer hangs up, or a moment has passed.
 - An idle link holds no buffers: `_held` is None, the outflow empty.
 """
 
@@ -117,8 +117,7 @@ class Link(asyncio.Protocol):
         self._eof: bool | None = False  # True: came, None: the core was told
         self._lingers_since: float | None = None  # our last word is said
         self._is_hungry = False  # the core said NEED_DATA and was fed nothing since
-        self._is_reading = True
-        self._is_lost = True  # there is no connection (yet, or any more)
+        self._is_reading = self._is_lost = True  # lost: there is no connection (yet, or any more)
         self._is_pumping = self._is_yielding = self._is_ending = False
         self._waits = self._wants_close = self._wants_tls = self._wants_compression = False
 
