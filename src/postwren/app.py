@@ -18,6 +18,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -37,6 +38,7 @@ from postwren.exchange.service import OutboundService, open_outbound
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.errors import MailstoreError, StoreFailed
 from postwren.mailstore.invariant import check
+from postwren.mailstore.service.accounts import resolve
 from postwren.mailstore.service.find import Finder
 from postwren.mailstore.service.housekeeping import end_all_recovery, prune_digests
 from postwren.mailstore.service.indexer import Indexer
@@ -364,8 +366,10 @@ class Server:
 
     def _desk(self, hostname: str, directory: Directory) -> Desk:
         config = self._config.submission
+        locate = partial(resolve, separator=self._config.smtp.subaddress_separator)
+        contact = self._config.smtp.postmaster or f"postmaster@{self._store.reader.only_domain() or hostname}"
         outbound = self._outbound = open_outbound(
-            self._config.outbound, hostname, self._store, self._watch, self._zone, is_dev=self._is_dev
+            *(self._config.outbound, hostname, self._store, self._watch, self._zone, contact), locate=locate, is_dev=self._is_dev
         )
         return Desk(
             _submission_settings(self._config, hostname),

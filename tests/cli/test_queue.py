@@ -69,7 +69,7 @@ def test_the_queue_is_seen_and_decided_about(tmp_path: Path) -> None:
     assert states(data, "--recipient", "EVE@b.example") == [(3, "eve@b.example", "waiting")]
     assert states(data, "--sender", "<>", "--domain", "z.example") == [(3, "zoe@z.example", "waiting")]
 
-    assert run("queue", "hold", "--domain", "b.example", data=data) == "3 recipients held\n"
+    assert run("queue", "hold", "--domain", "B.example", data=data) == "3 recipients held\n"
     assert [state for _, _, state in states(data)] == ["held", "held", "waiting", "waiting", "held"]
     assert run("queue", "retry", "1", data=data).startswith("2 recipients tried")
     assert [state for _, _, state in states(data)] == ["waiting", "waiting", "waiting", "waiting", "held"]

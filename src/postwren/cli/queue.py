@@ -20,11 +20,11 @@ from postwren.delivery.retry import SavedClock
 from postwren.mailstore.errors import BodyCorrupt, MessageGone
 from postwren.mailstore.port import Reader, Store, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
-from postwren.mailstore.service.accounts import resolve
+from postwren.mailstore.service.accounts import canonical_address, resolve
 from postwren.mailstore.service.queue import queue_mailbox
 from postwren.message.encodedword import decode_words
 from postwren.message.header import read_header
-from postwren.terms import Uid
+from postwren.terms import Address, Uid
 
 app = typer.Typer(help="See what waits to be sent to other servers, and decide about it.", no_args_is_help=True)
 
@@ -55,7 +55,7 @@ class Wish:
         return not self.sender or message.reverse_path.lower() == self.sender.lower().strip("<>")
 
     def has_recipient(self, row: QueuedRecipient) -> bool:
-        if self.domain and row.domain != self.domain.lower():
+        if self.domain and row.domain != self.domain:
             return False
         return not self.recipient or row.address.lower() == self.recipient.lower()
 
@@ -80,7 +80,7 @@ def list_(
     """Show what waits: from whom, to whom, how long, why, and when it is tried again."""
 
     async def work(store: Store, _: Place) -> None:
-        wish = Wish(domain=domain, sender=sender, recipient=recipient)
+        wish = Wish(domain=_canonical_domain(domain), sender=sender, recipient=recipient)
         found, clock, now = await store.read(partial(_all, wish)), read_clock(store.reader), int(time.time())
         if as_json:
             print_json([_described(waiting, clock, now) for waiting in found])
@@ -187,10 +187,15 @@ def drop_(
     with_store(data, config, work)
 
 
+def _canonical_domain(text: str) -> str:
+    """As the rows have it: in lower case and A-labels."""
+    return canonical_address(Address("", text)).domain
+
+
 def _wish(ids: list[int] | None, domain: str, sender: str, recipient: str, everything: bool) -> Wish:
     if not (ids or domain or sender or recipient or everything):
         raise typer.BadParameter("say which: queue ids, --domain, --sender, --recipient, or --all")
-    return Wish(frozenset(ids or ()), domain, sender, recipient)
+    return Wish(frozenset(ids or ()), _canonical_domain(domain), sender, recipient)
 
 
 def _change(wish: Wish, unit: Callable[[list[Key]], Unit[int]], what: str, data: Any, config: Any) -> None:

@@ -65,6 +65,10 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acme_directory: Annotated[str, Meta(description="whose")] = "https://acme-v02.api.letsencrypt.org/directory"
     acme_contact: Annotated[str, Meta(description="an address that is told of trouble; may be empty")] = ""
     acme_names: Annotated[tuple[str, ...], Meta(description='names beside hostname ("mta-sts.example.org")')] = ()
+    acme_dns_server: Annotated[
+        str, Meta(description="ADDRESS:PORT of our primary name server: names are proven there, not on port 80")
+    ] = ""
+    acme_dns_key: Annotated[str, Meta(description="path of a TSIG key, as tsig-keygen writes it")] = ""
     acme_trust: Annotated[str, Meta(description="path of certificates to trust for acme_directory; empty: the system's")] = ""
 
 
@@ -123,18 +127,16 @@ class Judge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Outbound(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Mail on its way to other hosts."""
 
-    smarthost: Annotated[str, Meta(description='HOST:PORT that takes all of it; "" asks the DNS for each domain')] = ""
-    smarthost_tls: Annotated[
-        Literal["starttls", "implicit", "none"], Meta(description="with it; none only for a host on this machine")
-    ] = "starttls"
-    login: Annotated[str, Meta(description="to log in there by, with the password in password_file")] = ""
-    password_file: Annotated[str, Meta(description="path of a file whose first line is that password")] = ""
+    smarthost: Annotated[
+        str, Meta(description='HOST:PORT that takes all of it, by TLS from the first octet on port 465; "" asks the DNS')
+    ] = ""
+    credentials: Annotated[str, Meta(description="path of a file with the login there, and its password in a second line")] = ""
     bind: Annotated[str, Meta(description='an address of this machine to connect from; "" leaves it to the system')] = ""
     ports: Annotated[
         dict[str, Annotated[int, Meta(ge=1, le=65535)]],
         Meta(description='MX host to another port than 25, for trying out: { "mx.b.example" = 3025 }'),
     ] = {}
-    connections_per_domain: Annotated[Count, Meta(description="to the hosts of one domain")] = 5
+    warn_hours: Annotated[Count, Meta(description="after so long the sender hears that it takes long; it ends after 5 days")] = 4
 
 
 class Imap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ _ADVICE: Final[dict[str, str]] = {
     "1.10": "This domain takes no mail at all. Check the spelling of the part behind the @.",
     "1.7": "The other server does not take your own address. Your postmaster can help.",
     "1.8": "The other server does not take your own address. Your postmaster can help.",
-    "2": "There is something wrong with the mailbox. Ask the recipient in another way.",
+    "2": "There may be something wrong with the mailbox. Ask the recipient in another way.",
     "2.2": "The mailbox is full. Ask the recipient to make room, then send the message again.",
     "2.3": "The message is too big for this mailbox. Send it again without large attachments.",
     "3.4": "The message is too big for the other server. Send it again without large attachments.",

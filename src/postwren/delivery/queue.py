@@ -9,6 +9,7 @@ are composed, and `write` does it all if the rows are still those that were plan
 of whom the sender does not want to hear (RFC 3461 section 4.1), or twice of one recipient.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
@@ -34,6 +35,7 @@ __all__ = [
     "Compose",
     "Concluder",
     "Conclusion",
+    "Locate",
     "Notice",
     "Report",
     "Told",
@@ -86,13 +88,14 @@ class Accept:
 
     clock: Callable[[], int]
     schedule: Schedule = _USUAL
+    locate: Locate = resolve
 
     def __call__(self, envelope: Envelope, body: NewBody, now: int) -> Unit[list[inbound.Outcome]]:
         return accept(envelope, body, now, self.clock(), self.schedule)
 
     def send_report(self, tx: Transaction, reverse_path: str, report: "Report", now: int) -> None:
         """A `receipt.Send`."""
-        send_report(tx, reverse_path, report, now, self.clock(), self.schedule)
+        send_report(tx, reverse_path, report, now, self.clock(), self.schedule, self.locate)
 
 
 def _rows_of(envelope: Envelope, now: int, queue_now: int, schedule: Schedule) -> tuple[QueuedMessage, list[QueuedRecipient]]:
@@ -302,14 +305,19 @@ class Concluder:
             return True
         conclusion = plan(message, reader.queued_recipients(uid), outcomes, queue_now, self._schedule, self._draw())
         reports: list[Report] = []
+        is_written = False
         try:
             if conclusion.notices:
                 reports.extend(self._reports(conclusion))
             unit = write(conclusion, reports, int(self._now()), queue_now, self._schedule, self._locate)
-            return await self._store.perform(unit, [report.body for report in reports])
+            is_written = await self._store.perform(unit, [report.body for report in reports])
+        except asyncio.CancelledError:  # the unit is on its way, and its bodies with it
+            is_written = True
+            raise
         finally:
-            for report in reports:  # harmless where it was written
+            for report in reports if not is_written else ():
                 report.body.discard()
+        return is_written
 
     def _reports(self, conclusion: Conclusion) -> Iterable[Report]:
         message = conclusion.message

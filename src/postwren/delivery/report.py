@@ -25,7 +25,8 @@ class Reporter:
         if not is_reportable(message.reverse_path, octets):
             return None
         now = int(self.now())
-        original = Original(message.reverse_path, octets, size, message.queued, message.envid, message.ret, message.is_utf8)
+        ret = "HDRS" if message.requires_tls else message.ret  # RFC 8689 section 5
+        original = Original(message.reverse_path, octets, size, message.queued, message.envid, ret, message.is_utf8)
         fates = [self._fate(told, notice.action, now) for told in notice.told]
         return compose(original, notice.action, fates, hostname=self.hostname, now=now, token=self.token())
 

@@ -1,5 +1,6 @@
 """Everything that speaks to other hosts on the server's behalf (docs/exchange.md).
 
+home        recipients in the queue that live here
 outbound    the engine: what is due leaves the queue      limits      what it asks of others, and of this machine
 road        from a domain's name to a connection          pool        connections that stand a few seconds
 connection  one connection to one host                    envelope    what a message needs, and what a host offers

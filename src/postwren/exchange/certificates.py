@@ -10,6 +10,7 @@ another. A certificate is due when two thirds of its life are over, or names are
 
 import asyncio
 import datetime
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Tls
-from postwren.exchange.acme import AcmeAuthority, AcmeFailed
+from postwren.exchange.acme import AcmeAuthority, AcmeFailed, Prover
+from postwren.exchange.dnsprover import DnsProver, KeyInvalid, parse_key
 from postwren.exchange.jose import AccountKey
 from postwren.exchange.web import StrangersWeb
 from postwren.transport.certificate import certificate_names, development_certificate, replace_file
@@ -142,10 +144,17 @@ def keeper_for(tls: Tls, folder: Path, hostname: str, resolver: Resolver, challe
     web = StrangersWeb(resolver, is_private_allowed=True, trusted=trusted)
     try:
         authority = AcmeAuthority(web, tls.acme_directory, account_key(folder), tls.acme_contact)
-    except (AcmeFailed, ValueError) as error:
+        prover: Prover = _dns_prover(tls) if tls.acme_dns_server else HttpProver(challenges)
+    except (AcmeFailed, KeyInvalid, OSError, ValueError) as error:
         raise ConfigError(f"tls.acme: {error}") from None
 
     def obtain(names: Sequence[str], key: PrivateKey) -> Awaitable[bytes]:
-        return authority.obtain(names, key, HttpProver(challenges))
+        return authority.obtain(names, key, prover)
 
     return CertificateKeeper(folder, lambda: [hostname, *tls.acme_names], obtain, lambda: datetime.datetime.now(datetime.UTC))
+
+
+def _dns_prover(tls: Tls) -> Prover:
+    address, _, port = tls.acme_dns_server.rpartition(":")
+    key = parse_key(Path(tls.acme_dns_key).read_text(encoding="utf-8"))
+    return DnsProver(str(ipaddress.ip_address(address.strip("[]"))), int(port), key)

@@ -24,6 +24,7 @@ from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.retry import Schedule
 from postwren.delivery.trace import return_path_octets
 from postwren.exchange.connection import Connection, Letter
+from postwren.exchange.home import Home
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.pool import Pool
@@ -78,6 +79,7 @@ class Outbound:
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
         wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
+        home: Home | None = None,
     ) -> None:
         self._store = store
         self._roads = roads
@@ -87,6 +89,7 @@ class Outbound:
         self._schedule = schedule
         self._limits = limits
         self._wish_of = wish_of or _wish_of
+        self._home = home
         self._domains: dict[str, _Domain] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._pool = Pool(limits)
@@ -208,10 +211,11 @@ class Outbound:
         taken = sum(state.claimed.values())
         rows = self._store.reader.due_recipients(domain, self._clock(), taken + _BATCH)
         batch: dict[Uid, list[QueuedRecipient]] = {}
+        number, most = 0, _BATCH if state.is_proven else 1
         for row in rows:
-            if row.uid in state.claimed or (not state.is_proven and batch and row.uid not in batch):
-                continue
-            batch.setdefault(row.uid, []).append(row)
+            if row.uid in batch or (number < most and row.uid not in state.claimed):
+                batch.setdefault(row.uid, []).append(row)
+                number += 1
         state.claimed.update((uid, len(found)) for uid, found in batch.items())
         return batch
 
@@ -284,10 +288,11 @@ class Outbound:
         start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
         return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
 
-    def _pieces(self, ref: BodyRef, start: int) -> Iterator[bytes]:
-        pieces = self._store.body_pieces(ref)
-        yield next(pieces, b"")[start:]
-        yield from pieces
+    def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
+        for piece in self._store.body_pieces(ref):
+            rest, skipped = piece[skipped:], max(0, skipped - len(piece))
+            if rest:
+                yield rest
 
     def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
         head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))
@@ -344,6 +349,8 @@ class _Worker:
         letter = engine._letter(uid)
         if letter is None:
             return await self._gone(uid)
+        if engine._home is not None and engine._home.has(self._domain):
+            return await self._deliver_here(engine._home, letter, uid, rows)
         while rows:
             began = time.perf_counter()
             try:
@@ -367,6 +374,13 @@ class _Worker:
                 await self._record(uid, _all(result.left, result.outcomes[-1].verdict))
                 return False
             rows = result.left
+        return False
+
+    async def _deliver_here(self, home: Home, letter: Letter, uid: Uid, rows: list[QueuedRecipient]) -> bool:
+        began = time.perf_counter()
+        outcomes = await home.deliver(letter, rows)
+        self._tell(uid, None, outcomes, began)
+        await self._record(uid, outcomes)
         return False
 
     async def _gone(self, uid: Uid) -> bool:

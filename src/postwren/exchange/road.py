@@ -38,11 +38,12 @@ class NoRoad(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Smarthost:
-    """One host for everything. Its certificate is always verified, but for one on this machine without TLS."""
+    """One host for everything. It is spoken to by TLS and its certificate verified, unless it is on this machine."""
 
     host: str
     port: int
-    tls: str  # "implicit", "starttls" or "none"
+    is_implicit_tls: bool = False
+    is_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Roads:
         return await _Journey(self, found, rules).run()
 
     async def _open_smarthost(self, smarthost: Smarthost, wish: TlsWish) -> Connection:
-        must = smarthost.tls != "none" or wish is TlsWish.REQUIRED
+        must = not smarthost.is_here or wish is TlsWish.REQUIRED
         rule = TlsRule(smarthost.host, is_required=must, is_verified=must)
         try:
             addresses, _ = await self._addresses(Host(smarthost.host))
@@ -100,8 +101,7 @@ class Roads:
             raise NoRoad(_deferred("4.4.3", f"the DNS gave no answer about the smarthost: {error}")) from error
         verdict = _deferred("4.4.4", "the smarthost has no address")
         for address in addresses:
-            is_clear = smarthost.tls == "none" and not must
-            target = Target(smarthost.host, address, smarthost.port, rule, smarthost.tls == "implicit", is_clear)
+            target = Target(smarthost.host, address, smarthost.port, rule, smarthost.is_implicit_tls, in_the_clear=not must)
             try:
                 return await Connection.open(target, self._ours)
             except HostFailed as failed:

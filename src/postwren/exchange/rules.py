@@ -10,17 +10,19 @@ and a host whose name is proven; "TLS-Required: No" (section 4.2.2) demands noth
 
 import datetime
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
-from postwren.exchange import dane
+from postwren.exchange import dane, webpki
 from postwren.exchange.mtasts import Found
-from postwren.exchange.policy import OPPORTUNISTIC, Blame, CertificateJudge, DomainRules, TlsAttempt, TlsRule, TlsWish
+from postwren.exchange.policy import OPPORTUNISTIC, Blame, CertificateJudge, DomainRules, TlsAttempt, TlsResult, TlsRule, TlsWish
 from postwren.mailauth.mtasts import Mode, Policy, format_policy
 from postwren.wire.resolver import Resolver, Tlsa
 
 __all__ = ["Policies", "PolicySource", "Tally"]
 
 _NO_POLICY: Final = "no-policy-found"
+_NOT_NAMED: Final = "the policy does not name this host"
 
 
 class PolicySource(Protocol):
@@ -83,10 +85,12 @@ class _Rules:
         self._now = now
         self._tally = tally
         self._dane: dict[str, tuple[Tlsa, ...]] = {}
+        self._seen: dict[str, Blame | None] = {}  # of hosts that are only watched
 
     def allows(self, host: str) -> bool:
         covered = self._policy is not None and self._policy.covers(host)
         if self._policy is not None and self._policy.mode is Mode.ENFORCE and not covered:
+            self.report(TlsAttempt(host, "", TlsResult.FAILED, _NOT_NAMED))
             return False
         # RFC 8689 section 4.2.1, step 2; a domain without MX records is its own host
         return not self._must or self._is_secure or covered or host.lower() == self._domain.lower()
@@ -98,8 +102,21 @@ class _Rules:
             if records is not None:
                 self._dane[host] = records
                 return self._by_dane(host, records)
-        is_enforced = self._must or (self._policy is not None and self._policy.mode is Mode.ENFORCE)
-        return TlsRule(host, is_required=is_enforced, is_verified=is_enforced)
+        mode = Mode.NONE if self._policy is None else self._policy.mode
+        if self._must or mode is Mode.ENFORCE:
+            return TlsRule(host, is_required=True, is_verified=True)
+        return TlsRule(host, judge=self._watch(host)) if mode is Mode.TESTING else TlsRule(host)
+
+    def _watch(self, host: str) -> CertificateJudge:
+        """RFC 8461 section 5, testing: what would be wrong is told, and mail goes all the same."""
+
+        def watch(chain: Sequence[bytes]) -> Blame | None:
+            assert self._policy is not None
+            found = None if self._policy.covers(host) else Blame(TlsResult.FAILED, _NOT_NAMED)
+            self._seen[host] = found or webpki.judge(host, chain, self._now(), webpki.system_authorities())
+            return None
+
+        return watch
 
     def _by_dane(self, host: str, records: tuple[Tlsa, ...]) -> TlsRule:
         if not records:  # RFC 7672 section 2.2: none can be used
@@ -117,6 +134,9 @@ class _Rules:
     def report(self, attempt: TlsAttempt) -> None:
         if self._tally is None:
             return
+        blame = self._seen.get(attempt.host)
+        if blame is not None and attempt.result is TlsResult.SUCCESS:
+            attempt = replace(attempt, result=blame.result, why=blame.why)
         records = self._dane.get(attempt.host)
         if records is not None:
             strings = [f"{r.usage} {r.selector} {r.matching} {r.data.hex()}" for r in records]

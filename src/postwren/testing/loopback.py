@@ -51,6 +51,11 @@ class LoopbackLink:
     def can_start_tls(self) -> bool:
         return self._tls is None
 
+    @property
+    def has_heard(self) -> bool:
+        """Never: here the core sees everything at once."""
+        return False
+
     def start_tls(self) -> None:
         self._wants_tls = True
 

@@ -137,6 +137,10 @@ class Link(asyncio.Protocol):
     def can_start_tls(self) -> bool:
         return self._config.tls is not None and self._channel is None
 
+    @property
+    def has_heard(self) -> bool:
+        return self._held is not None
+
     def start_tls(self) -> None:
         self._wants_tls = True
 

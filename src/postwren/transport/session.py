@@ -61,6 +61,10 @@ class LinkControl(Protocol):
     def can_start_tls(self) -> bool:
         """Whether TLS is configured here and not yet on."""
 
+    @property
+    def has_heard(self) -> bool:
+        """Whether octets came that the core has not seen, because a handler is or was at work."""
+
     def start_tls(self) -> None:
         """After the handler returned: let the core judge what came in the clear behind the command, write what is pending in
         the clear, then negotiate TLS. Success calls `session.tls_started`, failure ends in `session.closed`."""

@@ -4,10 +4,14 @@ import asyncio
 import ssl
 from pathlib import Path
 
+import msgspec
+import pytest
 from tests.unit.exchange.acme_stub import AcmeStub
 
 from postwren.app import Server
+from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen, Tls
+from postwren.exchange.certificates import keeper_for
 from postwren.testing.authority import Authority
 from postwren.testing.resolver import ScriptedResolver
 from postwren.wire.resolver import HostAddress
@@ -63,3 +67,20 @@ def test_a_server_gets_its_certificate_and_shows_it_without_a_restart(tmp_path: 
     before, after = asyncio.run(asyncio.wait_for(story(), 30))
     assert "localhost" in before
     assert after == {"mx.example.org", "a.example"}
+
+
+@pytest.mark.parametrize(
+    ("tls", "why"),
+    [
+        (Tls(acme=True, acme_directory="http://acme.example/"), "not an address"),
+        (Tls(acme=True, acme_dns_server="ns.example.org:53", acme_dns_key="KEY"), "ns.example.org"),
+        (Tls(acme=True, acme_dns_server="127.0.0.1:53", acme_dns_key="NONE"), "NONE"),
+        (Tls(acme=True, acme_dns_server="127.0.0.1:53", acme_dns_key="ODD"), "tsig-keygen"),
+    ],
+)
+def test_a_fault_of_the_configuration_is_told_at_the_start(tmp_path: Path, tls: Tls, why: str) -> None:
+    (tmp_path / "KEY").write_text('key "acme" { algorithm hmac-sha256; secret "c2VjcmV0"; };')
+    (tmp_path / "ODD").write_text("odd")
+    tls = msgspec.structs.replace(tls, acme_dns_key=str(tmp_path / tls.acme_dns_key))
+    with pytest.raises(ConfigError, match=why):
+        keeper_for(tls, tmp_path / "tls", "mx.example.org", RESOLVER, {})

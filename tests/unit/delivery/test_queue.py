@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.embedded.disk import SMALL
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Elsewhere, Envelope, Recipient
@@ -36,6 +37,7 @@ from postwren.mailstore.port import NewBody, Store, Transaction, Unit
 from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
 from postwren.mailstore.service.accounts import remove_account
 from postwren.message.date import format_date
+from postwren.storage.embedded import EmbeddedStore
 from postwren.storage.memory import MemoryStore
 from postwren.terms import AccountId, Address, Uid
 from postwren.testing.contract.scene import Scene
@@ -293,6 +295,28 @@ def test_rows_that_changed_since_the_plan_are_planned_again() -> None:
         assert o.told == []
 
     office(story)
+
+
+def test_who_is_cancelled_while_a_conclusion_is_written_takes_nothing_from_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        store = EmbeddedStore(tmp_path, settings=SMALL)
+        scene = Scene(Opener(), tmp_path, store)
+        o = Office(scene, await scene.account())
+        long = b"Subject: report\r\n\r\n" + b"x" * 20_000
+        conclude = Concluder(store, lambda *_: long, lambda: o.clock, lambda: scene.now, lambda: 0.5)
+        uid = await o.submit("a@b.example")
+        task = asyncio.create_task(conclude(uid, [Outcome(1, FAILED)]))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        store.close()  # what is on its way is done
+        scene.store = EmbeddedStore(tmp_path, settings=SMALL)
+        assert o.scene.contents(o.ann) == [long]
+        assert o.rows(uid) == []
+        await scene.end()
+
+    asyncio.run(story())
 
 
 def test_what_is_held_waits_without_expiring_until_it_is_let_go() -> None:

@@ -13,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 NOW: Final = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)
 DAY: Final = datetime.timedelta(days=1)
 AUTHORITY: Final = x509.BasicConstraints(ca=True, path_length=None)
+AUTHORITY_PARTS: Final = (AUTHORITY, x509.KeyUsage(False, False, False, False, False, True, True, False, False))
+"""What the verifier of the web wants of an authority beside its key's identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +50,7 @@ def names(*hosts: str) -> x509.SubjectAlternativeName:
 
 def servers(is_for: bool = True) -> x509.ExtendedKeyUsage:
     return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH if is_for else ExtendedKeyUsageOID.CODE_SIGNING])
+
+
+def issued_by(issuer: Issued) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())

@@ -147,7 +147,7 @@ class Deaf(Host):
 
 
 @contextlib.asynccontextmanager
-async def listening(host: Host, limit: int = 1 << 21) -> AsyncIterator[int]:
+async def listening(host: Host, limit: int = 1 << 21, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     tasks: set[asyncio.Task[None]] = set()
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,7 +155,7 @@ async def listening(host: Host, limit: int = 1 << 21) -> AsyncIterator[int]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(begin, "127.0.0.1", 0, limit=limit)
+    server = await asyncio.start_server(begin, "127.0.0.1", 0, limit=limit, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -370,6 +370,27 @@ def test_a09_a_certificate_that_must_be_good_is_looked_at(
     assert not host.messages
 
 
+def test_tls_from_the_first_octet_is_verified_too(context: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
+    """RFC 8314 section 3.3: a smarthost on port 465."""
+
+    async def scene() -> None:
+        host = Host()
+        rule = TlsRule("mx.b.example", is_required=True, is_verified=True)
+        async with listening(host, tls=context) as port:
+            connection = await call(port, rule, replace(OURS, trusted=certificate[0]), is_implicit_tls=True)
+            assert connection.tls_version
+            result = await connection.transact(a_letter(), [a_recipient()])
+            await connection.quit()
+            with pytest.raises(HostFailed) as failed:
+                await call(port, rule, is_implicit_tls=True)
+        assert told(result)[0][1] is Fate.DELIVERED
+        assert failed.value.tls is not None
+        assert failed.value.tls.result is TlsResult.NOT_TRUSTED
+        assert not failed.value.may_be_clear
+
+    run(scene())
+
+
 def test_a_judge_sees_the_chain_before_anything_is_said(context: ssl.SSLContext, certificate: tuple[Path, Path]) -> None:
     leaf = ssl.PEM_cert_to_DER_cert(certificate[0].read_text())
     seen: list[bytes] = []

@@ -12,12 +12,16 @@ from tests.unit.exchange.outbound_world import CLOSE, OCTETS, SILENCE, USUAL, Ex
 
 from postwren.delivery.attempt import Fate
 from postwren.exchange.connection import Ours
+from postwren.exchange.home import Home
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.road import NoRoad, RoadMap, Roads, Smarthost
 from postwren.mailstore.errors import StoreFull
+from postwren.mailstore.model import Credentials
+from postwren.mailstore.service.accounts import create_account
 from postwren.protocols.sasl import ClientCredentials
+from postwren.terms import MailboxId
 from postwren.testing.resolver import ScriptedResolver
 from postwren.wire.resolver import HostAddress, Kind, Mx, Record
 from postwren.wire.secret import Secret
@@ -66,6 +70,30 @@ def test_what_leaves_begins_behind_the_return_path_that_recipients_here_have() -
             await world.until(lambda: len(world.outcomes) == 3)
         stuffed = OCTETS.replace(b"\n.", b"\n..")
         assert [octets for _, _, octets in host.messages] == [stuffed, stuffed, b"X: Return-Path: <x>\r\n" + stuffed]
+
+    run(scene())
+
+
+def test_recipients_who_live_here_get_it_without_a_connection() -> None:
+    """Mail that was held (RFC 4865), or whose domain came to us while it waited."""
+
+    async def scene() -> None:
+        async with exchange(Host()) as world:
+            store = world.store
+            ben = await store.perform(create_account("ben@c.example", Credentials("", {}), 1))
+            full = await store.perform(create_account("full@c.example", Credentials("", {}), 1, 10))
+            world.engine._home = Home(store, lambda: 5)
+            octets = b"Return-Path: <ann@a.example>\r\n" + OCTETS
+            await world.queue("ben@c.example", "nobody@c.example", "full@c.example", "ben+x@c.example", octets=octets)
+            await world.until(lambda: len(world.outcomes) == 4)
+            found = {outcome.number: outcome.verdict.enhanced for _, outcome in world.outcomes}
+            assert found == {1: "2.0.0", 2: "5.1.1", 3: "4.2.2", 4: "2.0.0"}
+            (entry,) = store.reader.entries(ben.account_id, MailboxId(1))
+            email = store.reader.email(ben.account_id, entry.email_id)
+            assert email is not None
+            assert store.read_body(email.body) == octets
+            assert store.reader.entries(full.account_id, MailboxId(1)) == []
+            await world.until(lambda: store.reader.queue_size() == (1, 1))
 
     run(scene())
 
@@ -310,6 +338,8 @@ def test_a_domain_that_does_not_exist_fails_its_mail_at_once() -> None:
 
 
 def test_tls_that_fails_is_left_out_for_a_while_where_nothing_demands_it() -> None:
+    """RFC 7435 section 3."""
+
     async def scene() -> None:
         broken = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # it has no certificate: every handshake fails
         host = Host((*USUAL, "STARTTLS"), context=broken)
@@ -416,7 +446,7 @@ def test_a_smarthost_takes_everything_behind_a_login() -> None:
         async with listening(host) as port:
             world = Exchange({})
             credentials = ClientCredentials(authcid="ann", password=Secret("pass word"))
-            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, "none"))
+            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, is_here=True))
             world.roads = Roads(world.resolver, Ours("x", credentials=credentials), road_map)
             world.engine = Outbound(world.store, world.roads, world.conclude, lambda: world.now, lambda: 0.5)
             async with world.running():
@@ -434,7 +464,7 @@ def test_a_smarthost_gets_no_password_without_verified_tls() -> None:
         host = Host((*USUAL, "AUTH PLAIN"))
         async with listening(host) as port:
             credentials = ClientCredentials(authcid="ann", password=Secret("pass word"))
-            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port, "starttls"))
+            road_map = RoadMap(frozenset(), smarthost=Smarthost("127.0.0.1", port))
             with pytest.raises(NoRoad) as none:
                 await Roads(ScriptedResolver({}), Ours("x", credentials=credentials), road_map).open("d", TlsWish.USUAL)
         assert none.value.verdict.fate is Fate.DEFERRED

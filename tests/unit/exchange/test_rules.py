@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import pytest
-from tests.unit.exchange.chain import NOW, issue, names
+from tests.unit.exchange.chain import AUTHORITY_PARTS, NOW, issue, issued_by, names, servers
 
+from postwren.exchange import webpki
 from postwren.exchange.dane import public_key_of
 from postwren.exchange.mtasts import Found
 from postwren.exchange.policy import TlsAttempt, TlsResult, TlsRule, TlsWish
@@ -78,12 +79,49 @@ def test_who_publishes_nothing_gets_tls_where_it_is_offered() -> None:
         (sts(Mode.ENFORCE), True, VERIFIED),
         (sts(Mode.ENFORCE, "*.example.org"), True, VERIFIED),
         (sts(Mode.ENFORCE, "other.example.org"), False, VERIFIED),
-        (sts(Mode.TESTING, "other.example.org"), True, OPEN),
         (sts(Mode.NONE, "other.example.org"), True, OPEN),
     ],
 )
 def test_a10_a_policy_in_force_says_which_hosts_and_that_they_are_verified(found: Found, allowed: bool, rule: TlsRule) -> None:
     assert ask(found=found) == (allowed, rule)
+
+
+@pytest.mark.parametrize(
+    ("mx", "host", "told"),
+    [
+        (HOST, HOST, "success"),
+        ("other.example.org", HOST, "validation-failure"),
+        (HOST, "wrong.example.org", "certificate-host-mismatch"),
+    ],
+)
+def test_in_testing_what_is_wrong_is_told_and_mail_goes_all_the_same(
+    mx: str, host: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 8461 section 5."""
+    root = issue("root", None, *AUTHORITY_PARTS, is_critical=True)
+    leaf = issue("leaf", root, names(host), servers(), issued_by(root))
+    monkeypatch.setattr(webpki, "system_authorities", lambda: (root.der,))
+    tally = Tallied()
+
+    async def work() -> bool:
+        rules = await Policies(ScriptedResolver({}), Sts(sts(Mode.TESTING, mx)), lambda: NOW, tally).domain(
+            "example.org", TlsWish.USUAL, is_secure=False
+        )
+        rule = await rules.rule(HOST, is_secure=False)
+        assert (rule.is_required, rule.is_verified) == (False, False)
+        assert rule.judge is not None
+        assert rule.judge([leaf.der, root.der]) is None
+        rules.report(TlsAttempt(HOST, "192.0.2.1", TlsResult.SUCCESS))
+        return rules.allows(HOST)
+
+    assert asyncio.run(work())
+    assert [line[-1] for line in tally.lines] == [told]
+
+
+def test_a_host_that_a_policy_in_force_does_not_name_is_told() -> None:
+    tally = Tallied()
+    ask(found=sts(Mode.ENFORCE, "other.example.org"), tally=tally)
+    assert ("example.org", "sts", "validation-failure") in [(line[0], line[1], line[-1]) for line in tally.lines]
 
 
 def test_dane_wins_over_a_policy_and_judges_by_its_records() -> None:

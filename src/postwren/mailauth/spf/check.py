@@ -199,7 +199,7 @@ class _Evaluation:
                 self._count_lookup()
                 name = await self._target(spec, domain)
                 # section 5.7: A even when the connection is IPv6
-                return bool(self._not_void(await self._ask(name, "A")))
+                return bool(await self._ask_first(name, "A"))
             case ClientName(spec):
                 self._count_lookup()
                 name = (await self._target(spec, domain) or "").lower()
@@ -213,8 +213,8 @@ class _Evaluation:
         name = await self._target(host.domain, domain)
         kind: Kind = "A" if self._context.ip.version == 4 else "AAAA"
         if not host.is_mx:
-            return self._is_within(host, self._not_void(await self._ask(name, kind)))
-        hosts = [record.host for record in self._not_void(await self._ask(name, "MX")) if isinstance(record, Mx)]
+            return self._is_within(host, await self._ask_first(name, kind))
+        hosts = [record.host for record in await self._ask_first(name, "MX") if isinstance(record, Mx)]
         if len(hosts) > self._limits.names:
             raise _Ended(Verdict.PERMERROR, f"{name} has more than {self._limits.names} MX")
         for mx in hosts:
@@ -288,9 +288,10 @@ class _Evaluation:
         if self._lookups > self._limits.lookups:
             raise _Ended(Verdict.PERMERROR, f"more than {self._limits.lookups} terms that ask the DNS")
 
-    def _not_void(self, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        """Section 4.6.4: counted a term, for what it asks first."""
-        if not records:
+    async def _ask_first(self, name: str | None, kind: Kind) -> tuple[Record, ...]:
+        """What a term asks first: when there is nothing, it is a void look-up (section 4.6.4)."""
+        records = await self._ask(name, kind)
+        if not records and _can_be_asked(name):
             self._void_lookups += 1
             if self._void_lookups > self._limits.void_lookups:
                 raise _Ended(Verdict.PERMERROR, f"more than {self._limits.void_lookups} terms that ask for what is not there")
@@ -298,7 +299,7 @@ class _Evaluation:
 
     async def _ask(self, name: str | None, kind: Kind) -> tuple[Record, ...]:
         """A name that nobody can have has no records."""
-        if name is None or _PRINTABLE.fullmatch(name) is None or not all(0 < len(label) < 64 for label in name.split(".")):
+        if name is None or not _can_be_asked(name):
             return ()
         try:
             return (await self._resolver.query(name.lower(), kind)).records
@@ -310,3 +311,7 @@ class _Evaluation:
             return await self._ask(name, kind)
         except _Ended:
             return ()
+
+
+def _can_be_asked(name: str | None) -> bool:
+    return name is not None and _PRINTABLE.fullmatch(name) is not None and all(0 < len(label) < 64 for label in name.split("."))

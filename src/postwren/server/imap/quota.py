@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from postwren.mailstore.errors import NoSuchMailbox
 from postwren.mailstore.model import Account
+from postwren.mailstore.queue import QUEUE_LOGIN
 from postwren.mailstore.service.accounts import set_quota
 from postwren.mailstore.service.placement import messages_of
 from postwren.protocols.imap import code
@@ -41,7 +42,8 @@ def quota_of(session: ImapSession, account: Account) -> Quota:
 def _account(session: ImapSession, root: str) -> Account | None:
     """Whose root it is; somebody else's, and nobody's, is none: nothing tells which, but to an administrator."""
     reader = session.service.store.reader
-    return reader.account_by_login(root) if root == session.login or session.is_administrator else None
+    is_known = root == session.login or (session.is_administrator and root != QUEUE_LOGIN)
+    return reader.account_by_login(root) if is_known else None
 
 
 def get_quota(session: ImapSession, tag: str, command: GetQuota) -> None:

@@ -48,7 +48,7 @@ from postwren.protocols.smtp.server import (
     PeerClosed,
     ServerConnection,
 )
-from postwren.protocols.smtp.state import SMTP
+from postwren.protocols.smtp.state import LAST_IN_GROUP, SMTP
 from postwren.server.login import Accepted, Authenticator, Challenge, LoginExchange, RefusalReason, Refused
 from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.reception import Reception
@@ -155,7 +155,19 @@ class SmtpSession:
         return None
 
     def handle(self, event: Any) -> Handled:
+        if type(event) in LAST_IN_GROUP and self._is_too_early():
+            return None
         return HANDLERS[type(event)](self, event)
+
+    def _is_too_early(self) -> bool:
+        """A-21: while we thought about a reply, the peer sent what it may only send after it. Then it is dropped."""
+        if not self._link.has_heard:
+            return False
+        self._log("dropped", code=say.PIPELINED.code)
+        self._clear()
+        self.core.send_last(say.PIPELINED)
+        self._link.close()
+        return True
 
     def tls_started(self, tls: TlsInfo) -> Handled:  # noqa: ARG002
         self._clear()
@@ -350,6 +362,8 @@ class SmtpSession:
     async def _auth_step(self, exchange: LoginExchange, response: bytes | None) -> None:
         self._exchange = None
         step = await exchange.step(response)
+        if self._is_too_early():
+            return
         match step:
             case Challenge(data):
                 self._exchange = exchange

@@ -25,6 +25,7 @@ from postwren.protocols.smtp.command import Burl, Mail, Rcpt
 from postwren.protocols.smtp.hold import hold_seconds
 from postwren.protocols.smtp.params import Body
 from postwren.protocols.smtp.reply import Reply
+from postwren.protocols.smtp.state import LAST_IN_GROUP
 from postwren.server.imap.section import MessageOctets
 from postwren.server.imap.signedurl import BadUrlFound, follow, octets_of
 from postwren.server.login import Authenticator
@@ -77,6 +78,8 @@ class SubmissionSession(SmtpSession):
         super().__init__(desk.settings, desk.store, desk.authenticator, desk.now, desk.directory, self._submission)
 
     def handle(self, event: Any) -> Handled:
+        if type(event) in LAST_IN_GROUP and self._is_too_early():
+            return None
         return _HANDLERS[type(event)](self, event)
 
     def _mail_from(self, command: Mail) -> None:
@@ -108,8 +111,8 @@ class SubmissionSession(SmtpSession):
         too_much = self._desk.allowance.objection(account_id, len(envelope.recipients) + len(envelope.elsewhere) + 1)
         if too_much is not None:
             self._refuse(too_much, login=self._login)
-        elif envelope.hold and (not address.domain or self._store.reader.domain_exists(address.domain)):
-            self._refuse(NO_HOLD_HERE, recipient=str(address))
+        elif envelope.hold and self._resolve(address) is not None:
+            self._hold_here(envelope, command)
         elif not address.domain or self._store.reader.domain_exists(address.domain) or self._resolve(address) is not None:
             self._rcpt(command)
         elif not _has_domain(address):
@@ -120,6 +123,15 @@ class SubmissionSession(SmtpSession):
             envelope.elsewhere.append(Elsewhere(address, *command.params.wishes()))
             self._has_recipient = True
             self.core.send(say.RECIPIENT_OK)
+
+    def _hold_here(self, envelope: Envelope, command: Rcpt) -> None:
+        """RFC 4865: who lives here waits in the queue like everybody else."""
+        if not self._desk.is_relaying or not command.forward_path.domain:
+            self._refuse(NO_HOLD_HERE, recipient=str(command.forward_path))
+            return
+        envelope.elsewhere.append(Elsewhere(command.forward_path, *command.params.wishes()))
+        self._has_recipient = True
+        self.core.send(say.RECIPIENT_OK)
 
     def _url(self, command: Burl) -> None:
         """BURL (RFC 4468): a chunk that is here already, under a URL that its owner signed for this account's submissions."""

@@ -6,9 +6,9 @@ from postwren.mailstore.invariant import check
 from postwren.mailstore.model import Account, ChangeKind
 from postwren.mailstore.port import Transaction
 from postwren.mailstore.queue import QUEUE_LOGIN, DeliveryState, QueuedMessage, QueuedRecipient
-from postwren.mailstore.service.accounts import remove_account
+from postwren.mailstore.service.accounts import canonical_login, remove_account, resolve
 from postwren.mailstore.service.queue import KEPT_CHANGES, change_recipients, enqueue, queue_mailbox
-from postwren.terms import AccountId, ModSeq, Uid
+from postwren.terms import AccountId, Address, ModSeq, Uid
 from postwren.testing.contract.scene import Scene, story
 
 __all__ = ["QueueContract"]
@@ -63,6 +63,8 @@ class QueueContract:
         assert list(scene.reader.accounts()) == [ann]
         assert scene.reader.only_domain() == "example.org"
         assert [row.account_id for row in scene.reader.addresses()] == [ann.account_id]
+        assert canonical_login(scene.reader, QUEUE_LOGIN) == f"{QUEUE_LOGIN}@example.org"  # who logs in so is somebody else
+        assert resolve(scene.reader, Address(QUEUE_LOGIN, "")) is None
 
     @story
     async def test_what_is_due_comes_by_domain_the_longest_due_first(self, scene: Scene) -> None:

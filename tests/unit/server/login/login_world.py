@@ -25,6 +25,7 @@ class Link:
     peer: Peer = field(default_factory=lambda: Peer("192.0.2.1", 4000))
     tls: TlsInfo | None = PLAYED_TLS
     can_start_tls: bool = False
+    has_heard: bool = False
 
     def start_tls(self) -> None: ...
     def start_compression(self, came: bytes = b"") -> None: ...
