@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json, with_store
+from postwren.cli.domain_reports import reports as show_reports
 from postwren.config.schema import Config, Listen
 from postwren.mailauth.dkim import Algorithm, generate_key, load_signing_key
 from postwren.mailauth.dkim.key import KeyUnusable, fetch_key, format_key_record, key_name, parse_key_record
@@ -35,6 +36,7 @@ from postwren.wire.resolver import Resolver, ResolverFailed
 __all__ = ["app"]
 
 app = typer.Typer(help="Say which domains are ours: their keys, and what to publish in the DNS.", no_args_is_help=True)
+app.command("reports")(show_reports)
 
 NameArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="Such as example.org.")]
 DmarcOption = Annotated[

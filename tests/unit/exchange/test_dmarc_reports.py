@@ -12,6 +12,7 @@ from postwren.delivery.envelope import Envelope
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.trace import Origin
 from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally, Limits, make_send
+from postwren.exchange.reportreader import reports_in, reports_of
 from postwren.mailauth.aggregate import AggregateReport, parse_report, unpack
 from postwren.mailstore.model import Credentials
 from postwren.mailstore.service.accounts import create_account
@@ -141,5 +142,40 @@ def test_a_report_goes_the_way_of_a_report(recipient: str, goes: str) -> None:
         inbox = world.store.reader.mailbox_by_name(account.account_id, "INBOX")
         assert inbox is not None
         assert inbox.messages == (goes == "INBOX")
+
+    play(story)
+
+
+def test_what_we_send_is_what_we_read_and_what_cannot_be_read_is_none() -> None:
+    async def story(world: World) -> None:
+        await world.judged(MESSAGE)
+        world.day += datetime.timedelta(days=1)
+        await world.reporter.send_due()
+        octets = world.sent[0][1]
+        assert reports_in(octets) == [report_in(octets)]
+        assert reports_in(octets.replace(b"application/gzip", b"x/y; name=a.zip")) == [report_in(octets)]
+        assert reports_in(octets.replace(b"H4sI", b"H4sJ")) == []
+        assert reports_in(MESSAGE) == []
+
+    play(story)
+
+
+def test_reports_are_found_in_the_mail_of_an_account_once_each_and_of_its_time() -> None:
+    async def story(world: World) -> None:
+        await world.judged(MESSAGE)
+        world.day += datetime.timedelta(days=1)
+        await world.reporter.send_due()
+        account = await world.store.perform(create_account("ann@example.org", Credentials("", {}), NOW))
+        for when, octets in ((NOW, world.sent[0][1]), (NOW + 1, world.sent[0][1] + b"\r\n"), (NOW, MESSAGE)):
+            send = make_send(world.store, lambda: 5, lambda when=when: when)  # type: ignore[misc]
+            await send(parse_mailbox("ann@example.org"), octets)
+
+        def found(domain: str, since: int) -> list[str]:
+            return [report.domain for report in reports_of(world.store, account.account_id, domain, since)]
+
+        assert found("example.net", NOW) == ["example.net"]
+        assert found("net", NOW) == ["example.net"]
+        assert found("ample.net", NOW) == []
+        assert found("example.net", NOW + 2) == []
 
     play(story)
