@@ -12,7 +12,7 @@ every wait has an end, whatever the host drips; what the store holds goes out wi
 import asyncio
 import secrets
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -293,9 +293,11 @@ class Connection:
 
     # -- a message
 
-    async def transact(self, letter: Letter, recipients: Sequence[QueuedRecipient]) -> Result:
-        """Hand the message over for these recipients, or as many of them as one transaction takes. Never raises for what the host
-        does."""
+    async def transact(
+        self, letter: Letter, recipients: Sequence[QueuedRecipient], ready: Callable[[], Awaitable[None]] | None = None
+    ) -> Result:
+        """Hand the message over for these recipients, or as many of them as one transaction takes. `ready` is awaited behind the
+        envelope, before the first octet of the message. Never raises for what the host does."""
         refusal = what_lacks(letter.message, recipients, letter.size, self.extensions, letter.header_is_ascii)
         if isinstance(refusal, Refusal):
             verdict = Verdict(Fate.FAILED, refusal.code, refusal.enhanced, refusal.text, self.target.host)
@@ -303,7 +305,7 @@ class Connection:
         most = min(self._limits.recipients, _most_recipients(self.extensions))
         now, later = recipients[:most], list(recipients[most:])
         self.transactions += 1
-        dialogue = _Dialogue(self, letter, now)
+        dialogue = _Dialogue(self, letter, now, ready)
         try:
             await dialogue.run(is_utf8=refusal)
         except HostFailed as failed:
@@ -360,11 +362,18 @@ class Connection:
 class _Dialogue:
     """One transaction under way."""
 
-    def __init__(self, connection: Connection, letter: Letter, recipients: Sequence[QueuedRecipient]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        letter: Letter,
+        recipients: Sequence[QueuedRecipient],
+        ready: Callable[[], Awaitable[None]] | None,
+    ) -> None:
         self._connection = connection
         self._limits = connection._limits
         self._letter = letter
         self._recipients = recipients
+        self._ready = ready
         self._verdicts: dict[int, Verdict] = {}
         self._accepted: list[QueuedRecipient] = []
         self.left: list[QueuedRecipient] = []
@@ -399,6 +408,8 @@ class _Dialogue:
                 data = None if is_chunked else await self._answer(self._limits.data, "the answer to DATA")
         except TimeoutError as error:
             raise connection._failed(421, "4.4.2", "the answers to the envelope did not come in time") from error
+        if self._ready is not None and self._accepted:
+            await self._ready()
         if is_chunked:
             await self._send_chunks()
         elif data is not None and not data.is_positive:

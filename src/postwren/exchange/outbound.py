@@ -6,9 +6,9 @@ whole: when its rest is over one message is tried, and the rows of the others st
 nothing else: there is an object a domain that is busy or rests, and none a message. No more than half of all connections are for
 domains that failed last, and where there are too few for all, domains take turns: the dead make nobody wait.
 
-What must stay true: a recipient is in the hands of one worker at a time; what a host said is concluded before the worker says the
-next message's end, so that a crash sends two messages of a connection twice at most; a conclusion that the store refuses is
-tried until it is taken, for its message must not be sent again.
+What must stay true: a recipient is in the hands of one worker at a time; what a host said of a message is durable before the
+first octet of the next one leaves over that connection, so that a crash sends one message a connection twice at most; a
+conclusion that the store refuses is tried until it is taken, for its message must not be sent again.
 """
 
 import asyncio
@@ -358,7 +358,7 @@ class _Worker:
             except NoRoad as none:
                 return await self._no_road(uid, rows, none.verdict, began)
             is_used = connection.transactions > 0
-            result = await connection.transact(letter, rows)
+            result = await connection.transact(letter, rows, self._written)
             if result.is_over:
                 self._drop()
             if result.is_stale and is_used:  # it had been ended while it waited: nothing was said about this message
@@ -433,7 +433,7 @@ class _Worker:
             self._engine._pool.end(connection)
 
     async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
-        """Write behind the next message's back, but never more than one behind."""
+        """Write while the next envelope is on its way: the octets behind it wait until this is durable."""
         await self._written()
         if outcomes:
             self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes))

@@ -183,6 +183,8 @@ class Exchange:
         self.now = 1000
         self.outcomes: list[tuple[Uid, Outcome]] = []
         self.refuses: list[BaseException] = []  # what conclude raises before it works again
+        self.may_conclude = asyncio.Event()
+        self.may_conclude.set()
         known: dict[tuple[str, Kind], Sequence[Record]] = {}
         for domain in ports:
             known[domain, "MX"] = [Mx(10, f"mx.{domain}")]
@@ -196,6 +198,7 @@ class Exchange:
 
     async def conclude(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
         """What `delivery.queue` does, without reports: who waits is due in 600 seconds."""
+        await self.may_conclude.wait()
         if self.refuses:
             raise self.refuses.pop()
         rows = {row.number: row for row in self.store.reader.queued_recipients(uid)}

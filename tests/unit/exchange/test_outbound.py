@@ -384,6 +384,26 @@ def test_d06_what_was_not_answered_is_sent_again_when_its_time_comes() -> None:
     run(scene())
 
 
+def test_d07_no_message_follows_one_that_is_not_written_down() -> None:
+    """A crash repeats one message a connection at most; the next envelope may be on its way."""
+
+    async def scene() -> None:
+        host = Host(delay=0.1)
+        async with exchange(host, limits=OutboundLimits(connections_of_domain=1, quit=0.5)) as world:
+            for _ in range(4):
+                await world.queue()
+            await world.until(lambda: len(world.outcomes) == 1)  # the domain is proven: the others go one behind the other
+            world.may_conclude.clear()
+            await world.until(lambda: host.heard.count(b"DATA\r\n") == 3)
+            await asyncio.sleep(0.15)
+            assert len(host.messages) == 2
+            world.may_conclude.set()
+            await world.until(lambda: len(world.outcomes) == 4)
+        assert len(host.messages) == 4
+
+    run(scene())
+
+
 def test_a_host_that_ends_under_every_message_rests() -> None:
     async def scene() -> None:
         host = Host(says={"MAIL": b"421 4.3.2 bye\r\n"})
