@@ -122,3 +122,21 @@ def test_a36_only_the_newest_key_is_asked_for_when_the_message_was_touched() -> 
     resolver.asked.clear()
     assert judged(message.replace(b"To: bob", b"To: eve"), resolver).verdict.value == "fail"
     assert resolver.asked == [("e1._domainkey.example.org", "TXT")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"ARC-Seal: i=2;", b"ARC-Seal: i=2; h=from;", "h= in a seal, or no b="),
+        (b"cv=pass", b"cv=none", "cv= is wrong"),
+        (b"cv=none", b"cv=pass", "cv= is wrong"),
+        (b"ARC-Seal: i=2;", b"ARC-Seal: i=1;", "i=1 twice"),
+        (b"ARC-Seal: i=2;", b"X-ARC-Seal: i=2;", "sets are not whole"),
+    ],
+)
+def test_a_chain_of_the_wrong_form_is_told_before_any_key_is_asked_for(old: bytes, new: bytes, reason: str) -> None:
+    """RFC 8617 section 5.2: whoever sealed it so."""
+    message = sealed(sealed(HEADER + BODY, RSA), RSA)
+    resolver = dns()
+    assert judged(message.replace(old, new, 1), resolver).reason == reason
+    assert resolver.asked == []

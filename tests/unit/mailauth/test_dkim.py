@@ -289,6 +289,12 @@ def test_a35_a_key_record_says_what_its_key_is_for(record: bytes, verdict: str) 
     assert verdicts(signed(keys=[RSA]), dns({RSA_NAME: record})) == [verdict]
 
 
+def test_a35_a_revoked_key_is_told_from_a_damaged_one() -> None:
+    [revoked] = verified(signed(keys=[RSA]), dns({RSA_NAME: b"v=DKIM1; p="}))
+    [damaged] = verified(signed(keys=[RSA]), dns({RSA_NAME: b"v=DKIM1; p=AAAA"}))
+    assert (revoked.reason, damaged.reason) == ("key revoked", "no key in p=")
+
+
 def test_a_testing_key_makes_a_broken_signature_none() -> None:
     """t=y: RFC 6376 section 3.6.1."""
     broken = signed(keys=[RSA]).replace(b"To: bob", b"To: eve")

@@ -16,7 +16,6 @@ __all__ = ["BodyHash", "Canonical", "FieldStack", "canonical_field", "raw_field"
 
 _FOLD: Final = re.compile(rb"\r?\n")
 _WHITE: Final = re.compile(rb"[ \t]++")
-_SPACES: Final = re.compile(rb" {2,}+")
 _EMPTY_LINES: Final = b"\r\n" * 4096
 _SLICE: Final = 1 << 18  # octets of a piece that are worked on at once: so much is copied a few times
 
@@ -104,8 +103,8 @@ class BodyHash:
         if self._way is Canonical.RELAXED:
             if b"\t" in data:
                 data = data.replace(b"\t", b" ")
-            if b"  " in data:
-                data = _SPACES.sub(b" ", data)
+            while b"  " in data:  # at most 18 times a slice, and many times quicker than an expression
+                data = data.replace(b"  ", b" ")
             if b" \r\n" in data:
                 data = data.replace(b" \r\n", b"\r\n")
         end = len(data)
