@@ -16,6 +16,7 @@ Postwren for trying out, on 127.0.0.1 only. Account {LOGIN}, password {PASSWORD}
   read it           curl "imap://127.0.0.1:{PORT_BASE + 43}/INBOX;MAILINDEX=1" -u {LOGIN}:{PASSWORD}
   fetch it          curl pop3://127.0.0.1:{PORT_BASE + 10}/1 -u {LOGIN}:{PASSWORD}
   any mail program  IMAP at 127.0.0.1 port {PORT_BASE + 43}, or {PORT_BASE + 93} with TLS
+                    sending at 127.0.0.1 port {PORT_BASE + 87}, or {PORT_BASE + 65} with TLS, as {LOGIN} only
                     POP3 at 127.0.0.1 port {PORT_BASE + 10}, or {PORT_BASE + 95} with TLS
 
 Its mail is in {DATA}. Ctrl-C ends it.
