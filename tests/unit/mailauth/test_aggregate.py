@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import io
 import time
+import tracemalloc
 import zipfile
 
 import pytest
@@ -126,8 +127,14 @@ def test_a36_a_bomb_ends_at_the_cap(way: object) -> None:
     assert len(unpack(way(b"x" * 100_000), limits)) == 100_000
     with pytest.raises(ReportInvalid, match="unpacked"):
         unpack(way(b"x" * 100_001), limits)
-    with pytest.raises(ReportInvalid):
-        unpack(way(b"x" * 50_000_000), limits)
+    bomb = way(b"x" * 50_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReportInvalid):
+            unpack(bomb, limits)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_report_has_limits() -> None:

@@ -120,9 +120,10 @@ def test_d05_a_peer_that_leaves_while_its_message_is_judged_leaves_nothing(open_
         scene.link.drop()
         assert scene.store.open == set()
         treat.may_end.set()
-        await asyncio.sleep(0.0)
-        await asyncio.sleep(0.0)
+        for _ in range(5):
+            await asyncio.sleep(0)
         assert scene.store.waiting == []
+        assert len(asyncio.all_tasks()) == 1  # nobody waits for a store that was asked nothing
         assert treat.is_dropped
 
     play(open_each_store, story, treat=treat)
