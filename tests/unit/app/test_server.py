@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.embedded.disk import LOGIN, ann, message, put
 
-from postwren.app import Server, run_server
+from postwren.app.server import Server, run_server
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.mailstore.errors import StoreFull

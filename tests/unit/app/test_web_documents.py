@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from postwren.app import Server
+from postwren.app.server import Server
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen, MtaSts, Tls
 from postwren.exchange.mtasts import MtaSts as Fetcher
