@@ -61,7 +61,7 @@ def begin(folder: Path) -> Iterator[World]:
     config = folder / "postwren.toml"
     settings = '[log]\nformat = "json"\n[login]\nfailure_delay = 0.05\n[imap]\ncompress = true\n'
     config.write_text(f"{settings}[limits]\nconnections = {CONNECTIONS}\n")
-    accounts = "".join(f"{login}\t{PASSWORD}\n" for login in (ANN, HONEST, SINK))
+    accounts = "".join(f"{login}\t{PASSWORD}\n" for login in (ANN, HONEST, SINK, *map("{}@example.org".format, PORTS)))
     postwren("account", "add", "--from", "-", data=folder / "data", text=accounts)
     with Server(folder / "data", "--config", str(config)) as server:
         world = World(server)

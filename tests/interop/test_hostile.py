@@ -86,6 +86,7 @@ SENT: Final[dict[str, list[bytes]]] = {
     + [b"USER %s\r\nPASS x\r\n" % name for name in NAMES[1:4]]
     + [b"MAIL FROM:<%s@example.net>\r\nRCPT TO:<%s@example.org>\r\n" % (name, name) for name in NAMES],
 }  # fmt: skip
+TRIED: Final = (*NAMES, b"'", b"*)(uid=*", b"%{user}", b"honest*honest", b"x" * 8000)  # as logins
 EXCHANGES: Final[list[list[bytes]]] = [  # each line waits for the answer to the one before; then the peer is gone
     [b"AUTH PLAIN "],
     [b"AUTH PLAIN =", b""],
@@ -100,13 +101,12 @@ EXCHANGES: Final[list[list[bytes]]] = [  # each line waits for the answer to the
     [b"AUTH PLAIN", b"A" * 13_000],
     [b"AUTH PLAIN", b"A" * 200_000],
     [b"AUTH SCRAM-SHA-256 biws"],
-    [b"AUTH SCRAM-SHA-256 bixuPWFubixyPWFiYw=="],
-    [b"AUTH SCRAM-SHA-256 bixuPWFubixyPWFiYw==", b"Yz1iaXdzLHI9YWJjLHA9QUFBQQ=="],
+    [b"AUTH SCRAM-SHA-256 " + base64.b64encode(b"n,,n=@,r=abc")],
+    [b"AUTH SCRAM-SHA-256 " + base64.b64encode(b"n,,n=@,r=abc"), b"Yz1iaXdzLHI9YWJjLHA9QUFBQQ=="],
     [b"AUTH " + MARK],
     [b"AUTH PLAIN " + login(b"ann\0x", b"\0")],
-    [b"AUTH PLAIN " + base64.b64encode(b"ann@example.org\0honest@example.org\0sesame")],
-    *([b"AUTH PLAIN " + login(name, b"x")] for name in NAMES),
-    *([b"AUTH PLAIN " + login(name, b"' OR 1=1 --")] for name in (b"'", b"*)(uid=*", b"%{user}", b"honest*honest", b"x" * 8000)),
+    [b"AUTH PLAIN", b"ann@example.org"],
+    *([b"AUTH PLAIN", name] for name in TRIED),
 ]
 
 
@@ -124,6 +124,18 @@ def test_whatever_comes_is_answered_in_the_protocol(world: World, what: str, pro
             assert said or not talks_early
 
 
+def exchanges(protocol: str) -> Iterator[list[bytes]]:
+    """With names of this protocol's own: a login that failed a moment before has to wait (A-60)."""
+    scram = base64.b64encode(b"n,,n=%s,r=abc" % protocol.encode())
+    for lines in EXCHANGES:
+        named = [line.replace(base64.b64encode(b"n,,n=@,r=abc"), scram) for line in lines]
+        if named[-1] in TRIED:
+            named[-1] = login(named[-1] + protocol.encode(), b"' OR 1=1 --")
+        elif named[-1] == ANN.encode():  # the password is right, and it is somebody else's
+            named[-1] = base64.b64encode(b"%s\0%s@example.org\0%s" % (named[-1], protocol.encode(), PASSWORD.encode()))
+        yield named
+
+
 def as_imap(line: bytes) -> bytes:
     """The same exchange."""
     return re.sub(rb"^(AUTH|NOOP)\b", lambda match: b"a " + match[1].replace(b"AUTH", b"AUTHENTICATE"), line)
@@ -131,7 +143,7 @@ def as_imap(line: bytes) -> bytes:
 
 @pytest.mark.parametrize("protocol", [protocol for protocol in PORTS if protocol != "lmtp"])
 def test_a29_a64_no_exchange_of_rubbish_gets_in_or_gets_stuck(world: World, protocol: str) -> None:
-    for number, lines in enumerate(EXCHANGES):
+    for number, lines in enumerate(exchanges(protocol)):
         with greeted(world, protocol, f"127.{2 + PORTS[protocol]}.{8 * (number % 30)}.1") as peer:
             answers = []
             for line in lines:
@@ -233,6 +245,8 @@ def test_a31_a_bomb_is_refused_or_kept_and_costs_little(world: World, name: str,
         begun = time.perf_counter()
         answer = transaction(peer, SINK, author * (protocol == "submissions") + bomb, SINK)
         took = time.perf_counter() - begun
+        if protocol == "submissions" and "empty lines" in name:
+            code = 550  # RFC 5322 3.2.2: nobody may write them any more
         assert answer.startswith(b"%d " % code), answer
         assert peer.say(b"NOOP").startswith(b"250")
     assert took < 3
