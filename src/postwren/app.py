@@ -64,6 +64,8 @@ from postwren.storage.embedded.housekeeping import Housekeeping
 from postwren.storage.embedded.recovery import Recovery
 from postwren.storage.embedded.search_index import SearchIndex
 from postwren.stores import open_store
+from postwren.sync.outgoing import Office
+from postwren.sync.postman import Postman, leaves_by
 from postwren.terms import Address
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
@@ -182,6 +184,7 @@ class Server:
         self._index: SearchIndex | None = None
         self._keeper: CertificateKeeper | None = None
         self._outbound: OutboundService | None = None
+        self._postman: Postman | None = None
         self.challenges: dict[str, str] = {}  # ACME: what is said for a token
 
     async def start(self) -> dict[str, list[int]]:
@@ -218,12 +221,7 @@ class Server:
         chores = [self._keep_house(), self._remember_failures(), self.digester.run(), self._sweep_snapshots()]
         if indexer is not None:
             chores.append(indexer.run())
-        if self._keeper is not None:
-            chores.append(self._keeper.run())
-        if self._outbound is not None:
-            chores.append(self._outbound.run())
-        if self._reporter is not None:
-            chores.append(self._reporter.run())
+        chores += [part.run() for part in (self._keeper, self._outbound, self._postman, self._reporter) if part is not None]
         self._chores = [loop.create_task(chore) for chore in chores]
         log.info("listening", extra={"fields": {name: str(numbers) for name, numbers in ports.items()}})
         return ports
@@ -245,8 +243,7 @@ class Server:
         for chore in self._chores:
             chore.cancel()
         ends = [listener.close(GRACE) for listener in self._listeners]
-        if self._outbound is not None:
-            ends.append(self._outbound.close(GRACE))
+        ends += [part.close(GRACE) for part in (self._outbound, self._postman) if part is not None]
         await asyncio.gather(*ends)
         if not self.failure.is_set():
             await self._authenticator.save()
@@ -371,6 +368,7 @@ class Server:
         outbound = self._outbound = open_outbound(
             *(self._config.outbound, hostname, self._store, self._watch, self._zone, contact), locate=locate, is_dev=self._is_dev
         )
+        self._postman = Postman(Office(self._store, self._data, outbound.now))
         return Desk(
             _submission_settings(self._config, hostname),
             self._store,
@@ -385,6 +383,7 @@ class Server:
             is_free=config.any_author,
             shows_client=config.show_client,
             send_report=outbound.accept.send_report,
+            outbox=leaves_by(self._store.reader, self._data),
         )
 
     def _documents(self, hostname: str) -> tuple[Route, ...]:
