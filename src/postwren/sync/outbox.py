@@ -165,8 +165,8 @@ def doubted(uid: Uid, rows: Sequence[QueuedRecipient], address: str, header: dic
     known = "".join(f"  {name}: {header[name][:300]}\n" for name in _FIELDS if name in header)
     people = "".join(f"  {row.address}\n" for row in rows)
     text = (
-        f"A message of yours may have been sent, or not. It was handed over to {place}\n({when}), and the connection, or this program,\n"
-        "ended before an answer was here. It is not sent again by itself, for it could\narrive twice.\n\n"
+        f"A message of yours may have been sent, or not. It was handed over to {place}\n({when}), and the connection, or this\n"
+        "program, ended before an answer was here. It is not sent again by itself, for\nit could arrive twice.\n\n"
         f"{known}\nIts recipients:\n{people}\n"
         "Is it in the mailbox for sent mail, or did it arrive? Then forget it here:\n\n"
         f"  postwren sync outbox drop {uid} --was-sent\n\nElse send it again:\n\n  postwren sync outbox retry {uid}\n"

@@ -146,7 +146,7 @@ class Outgoing:
                     await connection.abort()
                     connection = None
         except HostFailed as failed:
-            self._passed.why = str(failed.verdict)
+            self._passed.why = failed.verdict.text
         finally:
             if connection is not None:
                 await connection.quit()
