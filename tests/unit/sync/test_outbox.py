@@ -13,7 +13,6 @@ from postwren.client.conversation import Security
 from postwren.delivery.envelope import Elsewhere, Envelope
 from postwren.delivery.queue import SETTLES, accept, hold, retry
 from postwren.mailstore.invariant import check
-from postwren.mailstore.model import SpecialUse
 from postwren.mailstore.queue import NEVER, DeliveryState, outbox_of
 from postwren.mailstore.service.deliver import Target, deliver
 from postwren.mailstore.service.mailboxes import create_mailbox
@@ -23,7 +22,7 @@ from postwren.sync.outgoing import Office, Outgoing, Passed
 from postwren.sync.postman import Postman
 from postwren.sync.settings import save_settings
 from postwren.sync.status import outbox_state
-from postwren.terms import Address, Uid
+from postwren.terms import Address, SpecialUse, Uid
 
 DAY = 86_400
 LETS_IN = (*USUAL, "AUTH PLAIN")
