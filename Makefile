@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := src
+# A test run starts several hundred Pythons: each would compile all of this again where an image says not to keep it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run demo test unit check fuzz bench interop crash deep ci lock
 

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 import postwren
-from postwren.app import POP3_PATIENCE, SMTP_PATIENCE, _caps, _smtp_settings
+from postwren.app.settings import POP3_PATIENCE, SMTP_PATIENCE, caps, smtp_settings
 from postwren.config.schema import Config
 from postwren.config.schema import Limits as ConfigLimits
 from postwren.mailstore.errors import LoginInvalid, MailboxNameInvalid
@@ -376,8 +376,8 @@ def test_the_test_of_a_limit_exists(limit: str) -> None:
 
 def test_the_limits_of_the_configuration_reach_those_who_keep_them() -> None:
     config = msgspec.structs.replace(Config(), limits=ConfigLimits(7, 5, 3))
-    assert _caps(config) == Caps(7, 5, 5, (3, 9, 27))
-    settings = _smtp_settings(config, "mx.example.org", is_lmtp=False)
+    assert caps(config) == Caps(7, 5, 5, (3, 9, 27))
+    settings = smtp_settings(config, "mx.example.org", is_lmtp=False)
     assert (settings.size_limit, settings.recipient_limit) == (config.smtp.size_limit, config.smtp.recipient_limit)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from postwren.cli.main import app
+from postwren.cli.main import app_with
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.envelope import Elsewhere, Envelope
 from postwren.delivery.queue import Concluder, accept
@@ -21,7 +21,7 @@ from .program import Server, postwren
 
 def run(*words: str, data: Path, code: int = 0) -> str:
     """A command in this process; what it says on stdout and stderr."""
-    done = CliRunner().invoke(app, [*words, "--data", str(data)])
+    done = CliRunner().invoke(app_with(words[:1]), [*words, "--data", str(data)])
     assert done.exit_code == code, done.output
     return done.output
 

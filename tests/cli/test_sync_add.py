@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from postwren.cli import discovery
-from postwren.cli.main import app
+from postwren.cli.main import app_with
 from postwren.client.https import Https
 from postwren.sync.discover import Ports, knock
 from postwren.testing.resolver import ScriptedResolver
@@ -59,7 +59,7 @@ def add(server: Server, data: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         monkeypatch.setattr(discovery, "world", world)
         trust = server.data / "tls" / "certificate.pem"
         options = ("--trust", str(trust), "--data", str(data), "--password-stdin")
-        return CliRunner().invoke(app, ["sync", "add", address, *options, *words], input=text)
+        return CliRunner().invoke(app_with(["sync"]), ["sync", "add", address, *options, *words], input=text)
 
     return run
 

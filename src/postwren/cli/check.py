@@ -16,7 +16,7 @@ def check(
     config: ConfigOption = None,
 ) -> None:
     """Look at everything, also beside a running server. Ends with 1 when something is wrong."""
-    from postwren.app import check_store  # it loads the whole server, which other commands do without
+    from postwren.app.checking import check_store  # it loads the whole server, which other commands do without
 
     place = Place.find(data, config)
     report = asyncio.run(check_store(place.data, place.config, is_repair, _progress))

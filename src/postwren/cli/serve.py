@@ -39,7 +39,8 @@ def serve(
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Processes; only 1 so far.")] = 1,
 ) -> None:
     """Run the server until SIGTERM. Prints `ready` and the ports on stdout once it listens; logs to stderr."""
-    from postwren.app import dev_listen, run_server  # it loads the whole server, which other commands do without
+    from postwren.app.server import run_server  # it loads the whole server, which other commands do without
+    from postwren.app.settings import dev_listen
 
     if workers != 1:
         fail("one process does everything so far: leave --workers out")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.unit.exchange.acme_stub import AcmeStub
 
-from postwren.app import Server
+from postwren.app.server import Server
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen, Tls
 from postwren.exchange.certificates import keeper_for

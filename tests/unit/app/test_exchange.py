@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from postwren.app import Server
-from postwren.cli.main import app
+from postwren.app.server import Server
+from postwren.cli.main import app_with
 from postwren.config.schema import Config, Listen, Login, Outbound
 from postwren.delivery.dsn_reader import parse
 from postwren.delivery.status import Action
@@ -132,6 +132,6 @@ def test_a_zone_that_cannot_be_used_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "zone").write_text("a.example. A 127.0.0.1\nb.example. MX")
-    result = CliRunner().invoke(app, ["serve", "--data", str(tmp_path), *options])
+    result = CliRunner().invoke(app_with(["serve"]), ["serve", "--data", str(tmp_path), *options])
     assert result.exit_code == 1
     assert says in result.stderr

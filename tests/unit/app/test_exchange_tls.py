@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from postwren.app import Server
+from postwren.app.server import Server
 from postwren.config.schema import Config, Listen, Outbound, Tls
 from postwren.exchange.dane import public_key_of
 from postwren.exchange.mtasts import Found

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from tests.unit.embedded.disk import LOGIN, contents, message, put, run
 
-from postwren.app import Server
+from postwren.app.server import Server
 from postwren.config.schema import Config, Judge, Listen, Smtp
 from postwren.delivery.greylist import SETTING, Greylist
 from postwren.protocols.smtp.path import parse_mailbox

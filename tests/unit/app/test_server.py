@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.unit.embedded.disk import LOGIN, ann, message, put
 
-from postwren.app import Server, run_server
+from postwren.app.server import Server, run_server
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen
 from postwren.mailstore.errors import StoreFull
@@ -91,8 +91,8 @@ def test_a_full_volume_does_not_end_housekeeping(
         await server.close()
 
     seen = asyncio.Event()
-    monkeypatch.setattr("postwren.app.HOUSEKEEPING_EVERY", 0.01)
-    monkeypatch.setattr("postwren.app.end_all_recovery", round_)
+    monkeypatch.setattr("postwren.app.server.HOUSEKEEPING_EVERY", 0.01)
+    monkeypatch.setattr("postwren.app.server.end_all_recovery", round_)
     asyncio.run(story())
     assert any("housekeeping" in record.getMessage() for record in told.records)
 
@@ -164,12 +164,13 @@ def test_maildrops_are_read_anew_once_their_messages_were_moved(tmp_path: Path, 
         await server.start()
         async with asyncio.timeout(10):
             await rounds.acquire()
-            before = await server.maildrops.open(AccountId(1))
+            assert server.services is not None
+            before = await server.services.maildrops.open(AccountId(1))
             await rounds.acquire()
             await rounds.acquire()
-            assert await server.maildrops.open(AccountId(1)) is not before
+            assert await server.services.maildrops.open(AccountId(1)) is not before
         await server.close()
 
-    monkeypatch.setattr("postwren.app.HOUSEKEEPING_EVERY", 0.01)
+    monkeypatch.setattr("postwren.app.server.HOUSEKEEPING_EVERY", 0.01)
     monkeypatch.setattr(EmbeddedStore, "housekeep", housekeep)
     asyncio.run(story())

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from postwren.app import Server
+from postwren.app.server import Server
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config, Listen, MtaSts, Tls
 from postwren.exchange.mtasts import MtaSts as Fetcher
@@ -47,7 +47,8 @@ def test_our_own_policy_is_found_by_our_own_fetcher(tmp_path: Path) -> None:
         server = Server(data, config)
         ports = await server.start()
         web = StrangersWeb(RESOLVER, is_private_allowed=True, trusted=authority.path, port=ports["https"][0])
-        server.challenges["token"] = "token.thumb"
+        assert server.services is not None
+        server.services.challenges["token"] = "token.thumb"
         try:
             found = await Fetcher(MemoryStore(), RESOLVER, web, lambda: 1.8e9).look_up("example.org")
             return found.policy, await web.get(HOST, "/.well-known/acme-challenge/token")
