@@ -15,24 +15,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
 from postwren.delivery.retry import Schedule
-from postwren.delivery.trace import return_path_octets
 from postwren.exchange.connection import Connection, Letter
 from postwren.exchange.home import Home
+from postwren.exchange.letter import read_letter
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.pool import Pool
 from postwren.exchange.road import NoRoad, Roads
 from postwren.mailstore.errors import MailstoreError
-from postwren.mailstore.model import BodyRef, Change
+from postwren.mailstore.model import Change
 from postwren.mailstore.port import Store
-from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
+from postwren.mailstore.queue import QueuedMessage, QueuedRecipient, is_of_outbox
 from postwren.mailstore.service.queue import queue_mailbox
 from postwren.terms import AccountId, Uid
 
@@ -49,8 +49,6 @@ _TOGETHER: Final = 50  # units of one commit
 _LONGEST_SLEEP: Final = 60.0
 _FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
-_RETURN_PATH: Final = 512
-_HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
 
 
@@ -154,7 +152,7 @@ class Outbound:
     def _start_due(self) -> float:
         """Give every domain that is due a worker; seconds until the next one is."""
         now, soonest = self._clock(), _LONGEST_SLEEP
-        due = self._store.reader.next_due()
+        due = [each for each in self._store.reader.next_due() if not is_of_outbox(each[0])]  # these have a road of their own
         self._forget(now, due)
         doubtful = sum(1 for state in self._domains.values() if state.workers and state.failures)
         self._is_crowded = False
@@ -273,32 +271,6 @@ class Outbound:
             else:
                 return
 
-    def _letter(self, uid: Uid) -> Letter | None:
-        """None where the message is gone."""
-        reader = self._store.reader
-        message = reader.queued_message(uid)
-        place = queue_mailbox(reader)
-        if message is None or place is None:
-            return None
-        entries = reader.entries(*place, [(uid, uid)])
-        email = reader.email(place[0], entries[0].email_id) if entries else None
-        if email is None:
-            return None
-        ref = email.body
-        start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
-        return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
-
-    def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
-        for piece in self._store.body_pieces(ref):
-            rest, skipped = piece[skipped:], max(0, skipped - len(piece))
-            if rest:
-                yield rest
-
-    def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
-        head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))
-        end = head.find(b"\r\n\r\n")
-        return head[: len(head) if end < 0 else end].isascii()
-
 
 class _Worker:
     """One connection's worth of work for a domain."""
@@ -346,7 +318,7 @@ class _Worker:
     async def _deliver(self, uid: Uid, rows: list[QueuedRecipient]) -> bool:
         """One message to all its recipients of the domain; whether the domain rests now."""
         engine, state = self._engine, self._state
-        letter = engine._letter(uid)
+        letter = read_letter(engine._store, uid)
         if letter is None:
             return await self._gone(uid)
         if engine._home is not None and engine._home.has(self._domain):
@@ -358,7 +330,7 @@ class _Worker:
             except NoRoad as none:
                 return await self._no_road(uid, rows, none.verdict, began)
             is_used = connection.transactions > 0
-            result = await connection.transact(letter, rows, self._written)
+            result = await connection.transact(letter, rows, self._may_leave)
             if result.is_over:
                 self._drop()
             if result.is_stale and is_used:  # it had been ended while it waited: nothing was said about this message
@@ -437,6 +409,9 @@ class _Worker:
         await self._written()
         if outcomes:
             self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes))
+
+    async def _may_leave(self, _: Sequence[QueuedRecipient]) -> None:
+        await self._written()
 
     async def _written(self) -> None:
         if self._writing is not None:
