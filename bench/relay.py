@@ -4,10 +4,11 @@
   acknowledged; until the last one is there. Postfix takes it from its network, we from an account that logs in. The other host
   is one fast program (`bench.sink`), the same for both, spoken to in the clear or after STARTTLS; both reuse connections. We hold
   to our own limit of 5 connections a domain; Postfix may have as many as in the other rows (50).
-- `queue.*`: 100,000 messages wait for a host that does not answer: the server's memory, the time of its start and of `queue list`,
-  and what mail to another host loses by it.
+- `queue.*`: 100,000 messages wait for a host that does not answer: the server's memory, the time of its start and of `queue
+  list`, and what mail to another host loses by it.
 """
 
+import asyncio
 import base64
 import subprocess
 import time
@@ -23,6 +24,10 @@ from bench.lab.postwren import Postwren
 from bench.lab.process import pss_kilobytes
 from bench.measure import OURS, Row, Rows, Target
 from bench.sink import Sink
+from postwren.delivery.envelope import Elsewhere, Envelope
+from postwren.delivery.queue import accept
+from postwren.storage.embedded import EmbeddedStore
+from postwren.terms import Address
 
 __all__ = ["queue_rows", "relay_rows"]
 
@@ -30,6 +35,8 @@ LOGIN = "bench@example.net"
 FAR, DEAD = "far.example", "dead.example"
 TIMES = {1: 400, 10: 100, 50: 30}
 ZONE = "".join(f"{name}. MX 10 mx.{name}.\nmx.{name}. A 127.0.0.1\n" for name in (FAR, DEAD))
+_NOBODY = 9  # a port where nothing listens
+_AT_ONCE = 1000  # messages that are queued together
 SIZES = (2048, 4096, 10240)
 POSTFIX_TLS = """
 smtp_tls_security_level = {level}
@@ -41,29 +48,31 @@ smtp_connection_cache_destinations = {domain}
 
 def relay_rows(rows: Rows, folder: Path, scale: float) -> None:
     """In the clear, then with TLS."""
-    messages = _messages()
     for kind in ("relay", "relay.tls"):
-        with ExitStack() as stack:
-            place = folder / kind
-            place.mkdir()
-            sink = Sink(_certificate(place) if kind == "relay.tls" else None)
-            stack.callback(sink.stop)
-            targets = [stack.enter_context(_ours(place, sink)), stack.enter_context(_postfix(place, sink, kind == "relay.tls"))]
-            for target in targets:  # whoever keeps a password or a host's answer has it now
-                _relay(target, sink, 10, 5, messages)
-            for width, most in TIMES.items():
-                times = max(5, int(most * scale))
-                row = Row(f"{kind}.{width}", "msg/s", bar=1.0)
+        (folder / kind).mkdir()
+        _rows_of(kind, rows, folder / kind, scale)
 
-                def act(target: Target, _: Any, width: int = width, times: int = times) -> None:
-                    _relay(target, sink, width, times, messages)
 
-                rows.measure(row, targets, act, width * times)
+def _rows_of(kind: str, rows: Rows, folder: Path, scale: float) -> None:
+    messages, is_tls = _messages(), kind == "relay.tls"
+    with ExitStack() as stack:
+        sink = Sink(_certificate(folder) if is_tls else None)
+        stack.callback(sink.stop)
+        targets = [stack.enter_context(_ours(folder, sink)), stack.enter_context(_postfix(folder, sink, is_tls))]
+        for target in targets:  # whoever keeps a password or a host's answer has it now
+            _relay(target, sink, 10, 5, messages)
+        for width, most in TIMES.items():
+            times = max(5, int(most * scale))
+
+            def act(target: Target, _: Any, width: int = width, times: int = times) -> None:
+                _relay(target, sink, width, times, messages)
+
+            rows.measure(Row(f"{kind}.{width}", "msg/s", bar=1.0), targets, act, width * times)
 
 
 def _relay(target: Target, sink: Sink, width: int, times: int, messages: list[bytes]) -> None:
     before = sink.count
-    swarm(target.smtp, [_submission(target.name == OURS, f"r{k}@{FAR}", messages, times) for k in range(width)])
+    swarm(target.smtp, [_submission(target.name != "Postfix", f"r{k}@{FAR}", messages, times) for k in range(width)])
     sink.wait_for(before + width * times)
 
 
@@ -87,33 +96,29 @@ def _submission(logs_in: bool, recipient: str, messages: list[bytes], times: int
 
 
 @contextmanager
-def _ours(folder: Path, sink: Sink, dead: int = 9) -> Iterator[Target]:
-    with _server(folder, sink, dead) as server:
-        yield _target(server)
-
-
-@contextmanager
-def _server(folder: Path, sink: Sink, dead: int = 9) -> Iterator[Postwren]:
-    """`dead`: a port where nothing listens."""
-    zone = folder / "zone"
-    zone.write_text(ZONE)
-    environment = {
-        "POSTWREN_OUTBOUND_PORTS": f"mx.{FAR}={sink.port},mx.{DEAD}={dead}",
-        "POSTWREN_SUBMISSION_ANY_AUTHOR": "true",
-        "POSTWREN_SUBMISSION_MESSAGES_PER_HOUR": "100000000",
-        "POSTWREN_SUBMISSION_RECIPIENTS_PER_HOUR": "100000000",
-    }
-    server = Postwren(folder / "postwren", environment, ("--zone", str(zone)))
+def _ours(folder: Path, sink: Sink) -> Iterator[Target]:
+    server = Postwren(folder / "postwren", _environment(sink), _zone(folder))
     server.start()
     try:
         server.add_accounts([LOGIN])
-        yield server
+        yield Target(OURS, lambda: server.pids, smtp=server.submission)
     finally:
         server.stop()
 
 
-def _target(server: Postwren) -> Target:
-    return Target(OURS, lambda: server.pids, smtp=server.submission)
+def _zone(folder: Path) -> tuple[str, str]:
+    zone = folder / "zone"
+    zone.write_text(ZONE)
+    return "--zone", str(zone)
+
+
+def _environment(sink: Sink) -> dict[str, str]:
+    return {
+        "POSTWREN_OUTBOUND_PORTS": f"mx.{FAR}={sink.port},mx.{DEAD}={_NOBODY}",
+        "POSTWREN_SUBMISSION_ANY_AUTHOR": "true",
+        "POSTWREN_SUBMISSION_MESSAGES_PER_HOUR": "100000000",
+        "POSTWREN_SUBMISSION_RECIPIENTS_PER_HOUR": "100000000",
+    }
 
 
 @contextmanager
@@ -138,4 +143,56 @@ def _certificate(folder: Path) -> Path:
 
 
 def queue_rows(rows: Rows, folder: Path, count: int) -> None:
-    raise NotImplementedError
+    """What waits for a host that does not answer costs memory, and those who write to others nothing."""
+    sink, messages = Sink(), _messages()
+    places = {name: folder / name for name in ("empty", "full")}
+    with ExitStack() as stack:
+        stack.callback(sink.stop)
+        targets, starts = [], {}
+        for name, place in places.items():
+            place.mkdir()
+            server = _Waiting(place, sink, count if name == "full" else 0)
+            stack.callback(server.stop)
+            starts[name] = server.start()
+            targets.append(Target(name, lambda server=server: server.pids, smtp=server.submission))  # type: ignore[misc]
+            _relay(targets[-1], sink, 10, 5, messages)
+        row = Row(f"queue.{count}.beside", "msg/s")
+        rows.measure(row, targets, lambda target, _: _relay(target, sink, 10, 60, messages), 600)
+        ratio = Row(f"queue.{count}.beside, full/empty", "ratio", at_least=0.95)
+        rows.put(ratio, OURS, (row.median("full") or 0) / (row.median("empty") or 1))
+        memory = Row(f"queue.{count}.memory", "MB", at_most=300)
+        rows.put(memory, OURS, pss_kilobytes(targets[-1].pids()) / 1024)
+        start = Row(f"queue.{count}.start", "ms")
+        rows.put(start, OURS, starts["full"] * 1000)
+        rows.put(start, "empty", starts["empty"] * 1000)
+        listing = Row(f"queue.{count}.list", "ms")
+        begun = time.perf_counter()
+        server.run("queue", "list")
+        rows.put(listing, OURS, (time.perf_counter() - begun) * 1000)
+        for each in (ratio, memory, start, listing):
+            rows.tell(each)
+
+
+class _Waiting(Postwren):
+    """A server with messages that wait for a host where nobody listens."""
+
+    def __init__(self, folder: Path, sink: Sink, count: int) -> None:
+        super().__init__(folder / "postwren", _environment(sink), _zone(folder))
+        self.add_accounts([LOGIN])
+        asyncio.run(_fill(self.data, count))
+
+
+async def _fill(data: Path, count: int) -> None:
+    store, now = EmbeddedStore(data), int(time.time())
+    try:
+        for start in range(0, count, _AT_ONCE):
+            work = []
+            for number in range(start, min(start + _AT_ONCE, count)):
+                writer = store.new_body()
+                writer.write(b"From: %s\r\nSubject: %d\r\n\r\n%s\r\n" % (LOGIN.encode(), number, b"x" * 1900))
+                body = writer.finish()
+                envelope = Envelope(Address("bench", "example.net"), elsewhere=[Elsewhere(Address(f"w{number}", DEAD))])
+                work.append(store.perform(accept(envelope, body, now, 0), [body]))
+            await asyncio.gather(*work)
+    finally:
+        store.close()

@@ -27,7 +27,21 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million", "sync-pop3", "sync-imap", "relay", "queue")
+GROUPS = (
+    "trace",
+    "lmtp",
+    "smtp",
+    "pop3",
+    "idle",
+    "import",
+    "imap",
+    "imap-idle",
+    "million",
+    "sync-pop3",
+    "sync-imap",
+    "relay",
+    "queue",
+)
 DEFAULT = ",".join(GROUPS)
 
 

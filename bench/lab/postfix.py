@@ -76,7 +76,7 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """`transport` is Postfix's own notation: `lmtp:inet:127.0.0.1:24` or `smtp:[127.0.0.1]:25`; `settings` are lines of main.cf."""
+    """`transport` is Postfix's own notation: `lmtp:inet:127.0.0.1:24` or `smtp:[127.0.0.1]:25`; `settings`: more of main.cf."""
 
     def __init__(self, folder: Path, transport: str, domains: str = "example.net example.org", settings: str = "") -> None:
         if not shutil.which("postfix"):

@@ -98,7 +98,10 @@ class Postwren:
     def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command("serve", "--dev", "--port-base", str(self.base), *self._options), stdout=log, stderr=log, env=self._environment
+                self._command("serve", "--dev", "--port-base", str(self.base), *self._options),
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
 
     def _is_ready(self, mark: int) -> bool:
@@ -145,5 +148,5 @@ class Postwren:
             return subprocess.Popen(self._command(*words), stdout=log, stderr=log, env=self._environment)
 
     def _command(self, *words: str) -> list[str]:
-        verb = [words[0], words[1]] if words[0] in ("account", "address") else [words[0]]
+        verb = [words[0], words[1]] if words[0] in ("account", "address", "queue") else [words[0]]
         return [sys.executable, "-m", "postwren", *verb, "--data", str(self.data), *words[len(verb) :]]

@@ -294,24 +294,31 @@ class Concluder:
         self._schedule = schedule
         self._locate = locate
 
-    async def __call__(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
-        """Durable when it returns. Raises what the store raises; then nothing is written."""
-        while not await self._conclude(uid, outcomes):  # somebody else changed the rows just now
-            pass
+    async def __call__(
+        self, uid: Uid, outcomes: Sequence[Outcome], known: tuple[QueuedMessage, Sequence[QueuedRecipient]] | None = None
+    ) -> None:
+        """Durable when it returns. Raises what the store raises; then nothing is written. `known`: the message and its rows as
+        they were read lately, with those of all outcomes; they are read here where they are not given, or not so any more."""
+        while not await self._conclude(uid, outcomes, known):  # somebody else changed the rows
+            known = None
 
-    async def _conclude(self, uid: Uid, outcomes: Sequence[Outcome]) -> bool:
+    async def _conclude(
+        self, uid: Uid, outcomes: Sequence[Outcome], known: tuple[QueuedMessage, Sequence[QueuedRecipient]] | None
+    ) -> bool:
         reader, queue_now = self._store.reader, self._clock()
-        message = reader.queued_message(uid)
-        if message is None:  # dropped meanwhile
-            return True
-        conclusion = plan(message, reader.queued_recipients(uid), outcomes, queue_now, self._schedule, self._draw())
+        if known is None:
+            message = reader.queued_message(uid)
+            if message is None:  # dropped meanwhile
+                return True
+            known = message, reader.queued_recipients(uid)
+        conclusion = plan(*known, outcomes, queue_now, self._schedule, self._draw())
         reports: list[Report] = []
         is_written = False
         try:
             if conclusion.notices:
                 reports.extend(self._reports(conclusion))
             unit = write(conclusion, reports, int(self._now()), queue_now, self._schedule, self._locate)
-            is_written = await self._store.perform(unit, [report.body for report in reports])
+            is_written = await self._store.perform(unit, [report.body for report in reports], is_small=True)
         except asyncio.CancelledError:  # the unit is on its way, and its bodies with it
             is_written = True
             raise

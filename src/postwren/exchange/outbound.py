@@ -40,7 +40,9 @@ __all__ = ["Conclude", "Outbound"]
 
 log = logging.getLogger("postwren.outbound")
 
-Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome]], Awaitable[None]]
+Known: TypeAlias = tuple[QueuedMessage, Sequence[QueuedRecipient]]
+"""A message and rows of it as they were read lately: saves who concludes from reading them again, if they are still so."""
+Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome], Known | None], Awaitable[None]]
 """Writes what became of recipients of a queued message, durably (`delivery.queue`)."""
 
 _BATCH: Final = 10  # rows that a worker takes at once
@@ -50,6 +52,7 @@ _LONGEST_SLEEP: Final = 60.0
 _FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
 _RETURN_PATH: Final = 512
+_AT_ONCE: Final = 64 * 1024  # what is longer is read piece by piece
 _HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
 
@@ -78,7 +81,7 @@ class Outbound:
         draw: Callable[[], float],
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
-        wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
+        wish_of: Callable[[QueuedMessage, bytes], TlsWish] | None = None,
         home: Home | None = None,
     ) -> None:
         self._store = store
@@ -260,11 +263,11 @@ class Outbound:
             while some := list(islice(together, _TOGETHER)):
                 await asyncio.gather(*(self._record(uid, outcomes) for uid, outcomes in some))
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Conclude, however long the store takes to take it."""
         while True:
             try:
-                await self._conclude(uid, outcomes)
+                await self._conclude(uid, outcomes, known)
             except MailstoreError as error:
                 log.error("an attempt is not written down; tried again", extra={"fields": {"queue_id": uid, "why": str(error)}})
                 if self._is_closing:
@@ -285,8 +288,15 @@ class Outbound:
         if email is None:
             return None
         ref = email.body
-        start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
-        return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
+        is_whole = ref.size <= _AT_ONCE
+        octets = self._store.read_body(ref) if is_whole else self._store.read_body(ref, 0, _AT_ONCE)
+        start, wish = return_path_octets(octets[:_RETURN_PATH]), self._wish_of(message, octets)
+        if is_whole:
+            octets = octets[start:]
+            return Letter(message, len(octets), lambda: iter((octets,)), lambda: _is_ascii_header(octets), wish)
+        return Letter(
+            message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start), wish
+        )
 
     def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
         for piece in self._store.body_pieces(ref):
@@ -295,9 +305,7 @@ class Outbound:
                 yield rest
 
     def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
-        head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))
-        end = head.find(b"\r\n\r\n")
-        return head[: len(head) if end < 0 else end].isascii()
+        return _is_ascii_header(self._store.read_body(ref, start, min(ref.size - start, _HEADER)))
 
 
 class _Worker:
@@ -354,7 +362,7 @@ class _Worker:
         while rows:
             began = time.perf_counter()
             try:
-                connection = await self._connected(engine._wish_of(letter.message))
+                connection = await self._connected(letter.wish)
             except NoRoad as none:
                 return await self._no_road(uid, rows, none.verdict, began)
             is_used = connection.transactions > 0
@@ -364,7 +372,7 @@ class _Worker:
             if result.is_stale and is_used:  # it had been ended while it waited: nothing was said about this message
                 continue
             self._tell(uid, connection, result.outcomes, began)
-            await self._record(uid, result.outcomes)
+            await self._record(uid, result.outcomes, (letter.message, rows))
             took = any(outcome.verdict.fate is Fate.DELIVERED for outcome in result.outcomes)
             if took:
                 engine._took_mail(self._domain, state)
@@ -432,11 +440,11 @@ class _Worker:
         if connection is not None:
             self._engine._pool.end(connection)
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Write while the next envelope is on its way: the octets behind it wait until this is durable."""
         await self._written()
         if outcomes:
-            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes))
+            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes, known))
 
     async def _written(self) -> None:
         if self._writing is not None:
@@ -467,5 +475,10 @@ def _all(rows: Sequence[QueuedRecipient], verdict: Verdict) -> list[Outcome]:
     return [Outcome(row.number, verdict) for row in rows]
 
 
-def _wish_of(message: QueuedMessage) -> TlsWish:
+def _is_ascii_header(head: bytes) -> bool:
+    end = head.find(b"\r\n\r\n")
+    return head[: len(head) if end < 0 else end].isascii()
+
+
+def _wish_of(message: QueuedMessage, _octets: bytes) -> TlsWish:
     return TlsWish.REQUIRED if message.requires_tls else TlsWish.USUAL

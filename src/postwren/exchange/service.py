@@ -23,6 +23,7 @@ from postwren.exchange.outbound import Outbound
 from postwren.exchange.road import Roads
 from postwren.exchange.security import TransportSecurity
 from postwren.exchange.setup import NoResolver, make_roads
+from postwren.exchange.wish import wish_of
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.accounts import resolve
@@ -65,7 +66,7 @@ class OutboundService:
                 self.now,
                 random.random,
                 schedule=schedule,
-                wish_of=None if security is None else security.wishes,
+                wish_of=None if security is None else wish_of,
                 home=Home(store, time.time, locate),
             )
 
