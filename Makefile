@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := src
+# A test run starts several hundred Pythons: each would compile all of this again where an image says not to keep it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup run demo test unit check fuzz bench interop crash deep ci lock
 
@@ -47,6 +49,7 @@ interop: setup     ## real programs from Debian's packages
 
 crash: setup       ## kill -9 at 300 random moments
 	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
+	$(BIN)/python -m tests.crash.exchange_kill9 --kills $(or $(KILLS),300)
 
 deep: setup        ## new random examples, and random lives of sessions and devices, far more of them than in make test; a mailbox of a million
 	HYPOTHESIS_PROFILE=default $(BIN)/pytest -q -n auto -m "not real" tests/unit tests/property

@@ -33,7 +33,8 @@ def test_every_example_runs(server: Server, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.S)
     assert len(examples) >= 6
-    ports = {"imap_port": server.base + 43, "pop3_port": server.base + 10, "smtp_port": server.base + 25}
+    ends = {"imap_port": 43, "pop3_port": 10, "smtp_port": 25, "submission_port": 87}
+    ports = {name: server.base + end for name, end in ends.items()}
     world: dict[str, Any] = {"host": "127.0.0.1", "password": PASSWORD, **ports}
     for example in examples:
         exec(compile(example, "docs/python.md", "exec"), world)

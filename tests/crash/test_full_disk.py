@@ -164,8 +164,10 @@ def test_commands_that_read_need_no_space(start: Start, tmp_path: Path, is_runni
     assert f"{len(accepted)} messages in" in server.run("export", LOGIN, str(tmp_path / "exported"))
     assert len(list((tmp_path / "exported/cur").iterdir())) == len(accepted)
     if not is_running:
+        big = tmp_path / "big.eml"
+        big.write_bytes(message(0, 400_000))  # what is small may find room in files that are there
         with pytest.raises(Unavailable, match="no space left"):
-            server.run("account", "remove", LOGIN, "--yes")
+            server.run("import", LOGIN, str(big))
         filler.unlink()
         server.start()
     assert is_all_there(server, accepted)

@@ -299,11 +299,23 @@ def submit(
     trusted: Path | None = None,
     name: str = "localhost",
     is_lmtp: bool = False,
+    login: str = "",
+    password: Password | None = None,
     timeout: float | None = None,
 ) -> Submission:
     """`client.smtp.submit`: one message with CRLF line ends, in one connection."""
     work = smtp.submit(
-        host, port, reverse_path, recipients, octets, security=security, trusted=trusted, name=name, is_lmtp=is_lmtp
+        host,
+        port,
+        reverse_path,
+        recipients,
+        octets,
+        security=security,
+        trusted=trusted,
+        name=name,
+        is_lmtp=is_lmtp,
+        login=login,
+        password=_secret(password),
     )
     _refuse_within_loop(work)
     with asyncio.Runner() as runner:

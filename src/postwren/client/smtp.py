@@ -1,19 +1,30 @@
-"""Submit one message by SMTP or LMTP (RFC 5321, 2033, 3207)."""
+"""Submit one message by SMTP or LMTP (RFC 5321, 6409, 2033, 3207, 4954)."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from postwren.client.conversation import Conversation, Security, ServerFailed, TlsRefused
-from postwren.protocols.smtp.client import Answered, ClientConnection, Greeted, HelloAnswered, MessageAnswered, TlsReady
-from postwren.protocols.smtp.command import Data, Ehlo, Lhlo, Mail, Quit, Rcpt, StartTls
+from postwren.protocols.sasl import Abort, ClientCredentials, choose, client_exchange
+from postwren.protocols.smtp.client import (
+    Answered,
+    Challenged,
+    ClientConnection,
+    Greeted,
+    HelloAnswered,
+    MessageAnswered,
+    TlsReady,
+)
+from postwren.protocols.smtp.command import Auth, Data, Ehlo, Lhlo, Mail, Quit, Rcpt, StartTls
 from postwren.protocols.smtp.lmtp import LMTP
 from postwren.protocols.smtp.params import Body, MailParams
 from postwren.protocols.smtp.path import is_ascii
 from postwren.protocols.smtp.reply import Reply
 from postwren.protocols.smtp.state import SMTP
 from postwren.terms import Address
+from postwren.wire.secret import Secret
 
 __all__ = ["Submission", "submit"]
 
@@ -41,9 +52,11 @@ async def submit(
     trusted: Path | None = None,
     name: str = "localhost",
     is_lmtp: bool = False,
+    login: str = "",
+    password: Secret[str] | None = None,
 ) -> Submission:
     """Hand over one message with CRLF line ends, in one connection. `name` is ours in EHLO; `trusted` a file of certificates to
-    trust instead of the system's.
+    trust instead of the system's; with a `password` we log in first, as submission asks for.
 
     Raises ServerFailed (TlsRefused) when the server did not let it come to MAIL or left the protocol, OSError (ConnectionEnded,
     certificate errors) when the connection failed: the message's fate is unknown if it was sent by then.
@@ -58,6 +71,9 @@ async def submit(
         if security is Security.STARTTLS:
             await _start_tls(talk, extensions)
             extensions = await _say_hello(talk, hello)
+        if password is not None:
+            credentials = ClientCredentials(authcid=login, password=password, host=host, port=port)
+            await _log_in(talk, extensions.get("AUTH", ()), credentials, allows_cleartext=security is Security.NONE)
         submission = await _transact(talk, extensions, reverse_path, recipients, octets)
         talk.core.send(Quit())
         talk.flush()
@@ -89,6 +105,33 @@ async def _start_tls(talk: Conversation[ClientConnection], extensions: dict[str,
     if not isinstance(event, TlsReady):
         raise TlsRefused(f"STARTTLS was answered {event}")
     await talk.start_tls()
+
+
+async def _log_in(
+    talk: Conversation[ClientConnection], offered: Sequence[str], credentials: ClientCredentials, *, allows_cleartext: bool
+) -> None:
+    """RFC 4954, by the strongest mechanism that both sides know."""
+    bindings = None if talk.tls is None else talk.tls.bindings
+    mechanism = choose(offered, credentials, bindings, allows_cleartext=allows_cleartext)
+    if mechanism is None:
+        raise ServerFailed(f"the server offers {', '.join(offered) or 'nothing'} to log in by")
+    exchange = client_exchange(mechanism, credentials, nonce=secrets.token_urlsafe(18), bindings=bindings)
+    initial = exchange.start()
+    talk.core.send(Auth(mechanism, None if initial is None else Secret(initial)))
+    talk.flush()
+    abort: Abort | None = None
+    while isinstance(event := await talk.next_event(), Challenged):
+        answer = exchange.receive(event.data)
+        abort = answer if isinstance(answer, Abort) else None
+        talk.core.send_auth_response(None if isinstance(answer, Abort) else answer)
+        talk.flush()
+    if not isinstance(event, Answered):
+        raise ServerFailed(f"expected an answer to AUTH, the server gave {event}")
+    abort = exchange.finished() if abort is None and event.reply.is_positive else abort
+    if abort is not None:
+        raise ServerFailed(f"the server cannot be trusted: {abort.reason}")
+    if not event.reply.is_positive:
+        raise ServerFailed(f"the login was refused: {event.reply.code} {' '.join(event.reply.lines)}")
 
 
 async def _transact(

@@ -82,6 +82,9 @@ class SmtpServer:
                 if self._starttls == b"220 go":
                     assert self._context is not None
                     await writer.start_tls(self._context)
+            elif word == b"AUTH":
+                right = base64.b64encode(b"\0ann\0right") in line
+                writer.write(b"235 welcome\r\n" if right else b"535 wrong\r\n")
             elif word == b"RCPT":
                 known += b"eve" not in line
                 writer.write(b"550 no such account\r\n" if b"eve" in line else b"250 fine\r\n")
@@ -148,6 +151,20 @@ def test_a09_a_certificate_that_nobody_vouches_for_is_refused(certificate: tuple
             await submit("127.0.0.1", port, ANN, [BOB], LETTER)
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
         assert server.heard[1:] == [b"STARTTLS"]
+
+    against(server, work)
+
+
+def test_who_is_not_let_in_sends_nothing() -> None:
+    server = SmtpServer(b"AUTH PLAIN")
+
+    async def work(port: int) -> None:
+        place = "127.0.0.1", port, ANN, [BOB], LETTER
+        await submit(*place, security=Security.NONE, login="ann", password=Secret("right"))
+        assert [line.split()[0] for line in server.heard[:3]] == [b"EHLO", b"AUTH", b"MAIL"]
+        with pytest.raises(ServerFailed, match="535 wrong"):
+            await submit(*place, security=Security.NONE, login="ann", password=Secret("guess"))
+        assert sum(line.startswith(b"MAIL") for line in server.heard) == 1
 
     against(server, work)
 

@@ -18,7 +18,7 @@ from postwren.mailstore.errors import NoSuchMailbox, StoreFailed
 from postwren.mailstore.port import Unit
 from postwren.mailstore.service.flags import FlagAction, FlagsChanged, change_flags
 from postwren.storage.embedded import EmbeddedStore
-from postwren.storage.embedded.lag import BURNT
+from postwren.storage.embedded.lag import BURNT, LogSync
 from postwren.storage.embedded.volume import Volume
 from postwren.terms import MailboxId
 
@@ -145,6 +145,28 @@ def test_a_log_that_cannot_be_synced_ends_the_store(tmp_path: Path) -> None:
 
     run(tell, tmp_path, settings=CALM, volume=machine, on_failure=fail)
     assert len(failures) == 1
+
+
+def test_an_end_that_comes_as_the_delay_runs_out_is_not_missed(tmp_path: Path) -> None:
+    """It was: between the wait and the clear, and then the store waited for its own thread for ever."""
+    (tmp_path / "index.db-wal").write_bytes(b"rows")
+    machine = Machine()
+    log = LogSync(machine, tmp_path, 0.001, lambda _error: None)
+
+    class Unlucky(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            was = super().wait(timeout)
+            threading.Thread(target=log.end, daemon=True).start()
+            while not log._due.is_set() or not self.is_set():
+                pass
+            return was
+
+    log._ends = Unlucky()
+    log.wake()
+    assert log._thread is not None
+    log._thread.join(10)
+    assert not log._thread.is_alive()
+    assert machine.log_synced.is_set()
 
 
 def test_d37_a_modseq_that_a_power_cut_may_have_taken_back_is_not_given_again(tmp_path: Path) -> None:

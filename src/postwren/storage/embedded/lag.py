@@ -73,8 +73,9 @@ class LogSync:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
             while self._due.wait():
-                ends = self._ends.wait(self._delay)
+                self._ends.wait(self._delay)
                 self._due.clear()  # before the sync: what is committed from here on is owed another one
+                ends = self._ends.is_set()  # asked behind the clear, which may have taken the mark that `end` had just set
                 self._volume.sync(fd)
                 if ends:
                     return
