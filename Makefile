@@ -49,6 +49,7 @@ interop: setup     ## real programs from Debian's packages
 
 crash: setup       ## kill -9 at 300 random moments
 	$(BIN)/python -m tests.crash.kill9 --kills $(or $(KILLS),300)
+	$(BIN)/python -m tests.crash.exchange_kill9 --kills $(or $(KILLS),300)
 
 deep: setup        ## new random examples, and random lives of sessions and devices, far more of them than in make test; a mailbox of a million
 	HYPOTHESIS_PROFILE=default $(BIN)/pytest -q -n auto -m "not real" tests/unit tests/property

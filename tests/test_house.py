@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": EDGE,
     "client": EDGE,
     "exchange": EDGE | {"client"},
-    "sync": EDGE | {"client"},
+    "sync": EDGE | {"client", "exchange"},
     "testing": EDGE | {"server", "client", "exchange", "storage", "app"},
     "stores": CENTRE | {"config", "storage"},
     "app": EDGE | {"server", "client", "exchange", "sync", "storage", "stores"},

@@ -333,7 +333,8 @@ CHOICES: Final = {  # fields that say how, not how much; and sizes of our own wo
         "spool_above", "batch_units", "batch_octets", "fill_step", "wal_octets", "idle_seconds", "lock_seconds", "look_seconds",
         "lag_seconds"},
     "sync.settings.Settings": {
-        "address", "protocol", "host", "port", "tls", "login", "kept_in", "store", "command", "mechanism", "trust", "delete"},
+        "address", "protocol", "host", "port", "tls", "login", "kept_in", "store", "command", "mechanism", "trust", "delete",
+        "smtp", "smtp_tls", "sent"},
     "transport.limit.Caps": {"loopback_is_exempt"},
 }  # fmt: skip
 

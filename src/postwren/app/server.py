@@ -111,7 +111,7 @@ class Server:
             await self._listen(service, ports)
         if not any(ports.values()):
             raise ConfigError("nothing to listen on: every port is taken, or [listen] names none")
-        parts = (services.digester, services.outbound, indexer, services.keeper, services.reporter)
+        parts = (services.digester, services.outbound, services.postman, indexer, services.keeper, services.reporter)
         chores = [self._keep_house(services), self._remember_failures(), _sweep(services.snapshots)]
         chores += [part.run() for part in parts if part is not None]
         self._chores = [asyncio.get_running_loop().create_task(chore) for chore in chores]
@@ -134,7 +134,7 @@ class Server:
             chore.cancel()
         ends = [listener.close(GRACE) for listener in self._listeners]
         if self.services is not None:
-            ends.append(self.services.outbound.close(GRACE))
+            ends += [self.services.outbound.close(GRACE), self.services.postman.close(GRACE)]
         await asyncio.gather(*ends)
         if not self.failure.is_set():
             await self._authenticator.save()

@@ -53,6 +53,8 @@ from postwren.server.smtp.directory import Directory
 from postwren.server.smtp.session import SmtpSession
 from postwren.server.smtp.submission import Desk, SubmissionSession
 from postwren.storage.embedded.store import EmbeddedStore
+from postwren.sync.outgoing import Office
+from postwren.sync.postman import Postman, leaves_by
 from postwren.transport.certificate import development_certificate
 from postwren.transport.deadline import Patience, Watch
 from postwren.transport.listener import Place
@@ -118,6 +120,7 @@ class Services:
         self.digester = Digester(store, time.monotonic)
         self.maildrops = MaildropCache(store)
         self.outbound = self._open_outbound()
+        self.postman = Postman(Office(store, data, self.outbound.now))
         self.tls: list[ServerTls] = []
         self.all = self._make()
 
@@ -270,6 +273,7 @@ class Services:
             is_free=config.any_author,
             shows_client=config.show_client,
             send_report=outbound.accept.send_report,
+            outbox=leaves_by(self._store.reader, self._data),
         )
 
     def _certificate(self) -> tuple[Path, Path]:

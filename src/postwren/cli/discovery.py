@@ -18,9 +18,9 @@ NAMES: Final = {"imap": "IMAP", "pop3": "POP3"}
 world: Callable[[Path | None], Ports] = Ports.real
 
 
-async def find_server(address: str, trusted: Path | None, by_pop3: str, *, is_agreed: bool) -> Server:
-    """The best one that answers. Ends the command where there is none, or its user does not agree; `by_pop3` says what becomes
-    of the messages there."""
+async def find_server(address: str, trusted: Path | None, by_pop3: str, *, is_agreed: bool) -> tuple[Server, tuple[Server, ...]]:
+    """The best one that answers, and what was said of handing in. Ends the command where there is none, or its user does not
+    agree; `by_pop3` says what becomes of the messages there."""
     domain = address.rpartition("@")[2]
     if sys.stderr.isatty():
         print(f"Looking for the servers of {domain} ...", file=sys.stderr)
@@ -39,7 +39,7 @@ async def find_server(address: str, trusted: Path | None, by_pop3: str, *, is_ag
         if not why:
             place = f"{NAMES[server.service]} at {server.host}:{server.port}"
             print(f"Found by {server.by}: {place} ({'STARTTLS' if server.tls is Security.STARTTLS else 'TLS'}).")
-            return server
+            return server, found.submission
         tried.append(f"{server.host}:{server.port} {why}")
     return _nothing(address, tried)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import msgspec
 import typer
@@ -17,13 +17,14 @@ import typer
 from postwren.cli.context import ConfigOption, DataOption, JsonOption, Place, fail, print_json, with_store
 from postwren.cli.credential import credentials_of
 from postwren.cli.explanation import explain
+from postwren.cli.outbox import app as outbox
 from postwren.cli.progress import Teller
 from postwren.cli.recover import CopiesOption, ListOption, MailboxOption, SinceOption, bring_back, wanted
+from postwren.cli.trouble import said
 from postwren.client.conversation import Security
 from postwren.mailstore.errors import LoginInvalid, MailstoreError
 from postwren.mailstore.port import Reader, Store, Transaction
 from postwren.mailstore.service.accounts import canonical_login, create_account
-from postwren.sync.alarm import Pace
 from postwren.sync.report import Failed, size
 from postwren.sync.run import account_of, identify, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
@@ -41,13 +42,13 @@ from postwren.sync.settings import (
     remove_settings,
     save_settings,
 )
-from postwren.sync.status import status_of
-from postwren.sync.trouble import SyncFailed
-from postwren.sync.verify import verify
-from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
+if TYPE_CHECKING:
+    from postwren.sync.discover import Server
+
 app = typer.Typer(help="Keep a copy of an account that lives on another server.", no_args_is_help=True)
+app.add_typer(outbox, name="outbox")
 
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The account, as its address.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -65,6 +66,9 @@ def add(
     imap: Annotated[str, typer.Option("--imap", metavar="HOST[:PORT]", help="Two ways: the mail stays there.")] = "",
     pop3: Annotated[str, typer.Option("--pop3", metavar="HOST[:PORT]", help="One way: the mail is taken.")] = "",
     tls: Annotated[Security | None, typer.Option(help="[default: as the port has it; none is for this machine only]")] = None,
+    smtp: Annotated[
+        str, typer.Option("--smtp", metavar="HOST[:PORT]", help="By which mail written here leaves; none: it does not.")
+    ] = "",
     login: Annotated[str, typer.Option(metavar="NAME", help="[default: ADDRESS]", show_default=False)] = "",
     password_stdin: PasswordStdin = False,
     password_command: PasswordCommand = "",
@@ -97,19 +101,23 @@ def add(
             fail(
                 f"{canonical} is synchronised already; `postwren sync list` shows how, `postwren sync remove {canonical}` ends it"
             )
-        protocol, host, port, security, name = given or await _found(canonical, trusted, by_pop3, is_agreed=yes)
+        (protocol, host, port, security, name), submission = (
+            (given, ()) if given else await _found(canonical, trusted, by_pop3, is_agreed=yes)
+        )
         name = login or name or canonical
         wanted = Settings(canonical, protocol, host, port, security, name, kept_in, "", command, "", trusted, delete)
         secret = run_command(wanted.command) if wanted.command else _password(password_stdin)
         mechanism, version, there = await try_login(wanted, secret)
+        wanted, leaves = await _way_out(store, wanted, secret, smtp, tls, submission, is_agreed=yes)
         is_new = store.reader.account_by_login(canonical) is None
         settings = await _write(store, place, msgspec.structs.replace(wanted, mechanism=mechanism), secret)
         print(f"{host}:{port} lets {settings.login} in ({mechanism}, {version or 'no TLS'}): {there}.")
         how = by_pop3 if protocol == "pop3" else "what is changed here or there is changed on the other side by the next run"
         print(f"`postwren sync run {canonical}` brings them here; {how}.")
+        print(leaves)
         print(_said_of_account(canonical, is_new, is_token=bool(token_command)))
 
-    with_store(data, config, _said(work))
+    with_store(data, config, said(work))
 
 
 async def _write(store: Store, place: Place, wanted: Settings, secret: Secret[str]) -> Settings:
@@ -173,13 +181,20 @@ def run_(
         chosen = _chosen(store.reader, place, address)
         with Teller(as_json=as_json) as tell:
             if watches:
+                from postwren.cli.sending import sending
+                from postwren.sync.alarm import Pace
+                from postwren.sync.watch import watch
+
                 stop = _stopped_by_signal()
-                await watch(store, place.data, chosen, tell, time.time, choices, stop, explain, Pace(poll=60.0 * every))
+                async with sending(store, place.data, tell):
+                    await watch(store, place.data, chosen, tell, time.time, choices, stop, explain, Pace(poll=60.0 * every))
                 return True
+            if not dry_run:
+                await _send(store, place, chosen, tell)
             outcomes = [await _run(store, place, settings, tell, choices) for settings in chosen]
         return all(outcomes)
 
-    if not with_store(data, config, _said(work)):
+    if not with_store(data, config, said(work)):
         raise typer.Exit(1)
 
 
@@ -189,6 +204,15 @@ def _stopped_by_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
+
+
+async def _send(store: Store, place: Place, chosen: Sequence[Settings], tell: Teller) -> None:
+    """What waits in the outboxes, before its copies in Sent go up."""
+    if store.reader.queue_size() == (0, 0):  # what sends is loaded where there is something to send
+        return
+    from postwren.cli.sending import send_all
+
+    await send_all(store, place.data, chosen, tell)
 
 
 async def _run(store: Store, place: Place, settings: Settings, tell: Teller, choices: Choices) -> bool:
@@ -219,12 +243,14 @@ def verify_(
     """Compare the copy with the server, and every message here with what it was. Ends with 1 where they differ."""
 
     async def work(store: Store, place: Place) -> bool:
+        from postwren.sync.verify import verify
+
         chosen = _chosen(store.reader, place, address)
         with Teller(as_json=as_json) as tell:
             outcomes = [await verify(store, place.data, settings, tell, time.time, is_quick=quick) for settings in chosen]
         return all(outcomes)
 
-    if not with_store(data, config, _said(work)):
+    if not with_store(data, config, said(work)):
         raise typer.Exit(1)
 
 
@@ -250,7 +276,7 @@ def undo(
             rows = await store.read(partial(wanted, account, since=since, mailbox=mailbox, copies=copies))
             await bring_back(store, account, rows, only_list=only_list, as_json=as_json)
 
-    with_store(data, config, _said(work), only_reads=only_list)
+    with_store(data, config, said(work), only_reads=only_list)
 
 
 @app.command("list")
@@ -266,7 +292,7 @@ def list_(as_json: JsonOption = False, data: DataOption = None, config: ConfigOp
             server = f"{row['protocol']}://{row['host']}:{row['port']} ({row['tls']})"
             print(f"{row['address']}\t{server}\tas {row['login']}\tdelete {row['delete']}")
 
-    with_store(data, config, _said(work), only_reads=True)
+    with_store(data, config, said(work), only_reads=True)
 
 
 @app.command("status")
@@ -279,6 +305,8 @@ def status(
     """Say what is where, and how the last run ended."""
 
     async def work(store: Store, place: Place) -> None:
+        from postwren.sync.status import status_of
+
         rows = []
         for settings in _chosen(store.reader, place, address):
             account = store.reader.account_by_login(settings.address)
@@ -291,8 +319,10 @@ def status(
             for box in row["mailboxes"]:
                 if box["messages"] or box["paired"]:
                     print(_said_mailbox(box))
+            for line in _said_outbox(row["outbox"]):
+                print(line)
 
-    with_store(data, config, _said(work), only_reads=True)
+    with_store(data, config, said(work), only_reads=True)
 
 
 def _said_mailbox(box: dict[str, Any]) -> str:
@@ -300,6 +330,16 @@ def _said_mailbox(box: dict[str, Any]) -> str:
     return f"  {box['mailbox']}\t{box['messages']:,} messages, {box['paired']:,} there too" + "".join(
         f", {count:,} {what}" for count, what in more if count
     )
+
+
+def _said_outbox(outbox: dict[str, Any]) -> list[str]:
+    lines = []
+    if outbox["waiting"]:
+        why = f": {outbox['why']}" if outbox["why"] else ""
+        lines.append(f"  {outbox['waiting']:,} messages wait to be sent{why} (`postwren sync outbox list`)")
+    if outbox["doubtful"]:
+        lines.append(f"  {outbox['doubtful']:,} messages may have been sent, or not: `postwren sync outbox list` shows them")
+    return lines
 
 
 def _said_last(row: dict[str, Any]) -> str:
@@ -326,7 +366,7 @@ def password(
         settings = msgspec.structs.replace(settings, kept_in=keep_secret(place.data, settings.address, secret))
         save_settings(place.data, settings)
 
-    with_store(data, config, _said(work))
+    with_store(data, config, said(work))
 
 
 @app.command("remove")
@@ -334,52 +374,81 @@ def remove(address: AddressArgument, data: DataOption = None, config: ConfigOpti
     """Synchronise an account no more. Its mail stays here, and on the server what is there."""
 
     async def work(store: Store, place: Place) -> None:
+        from postwren.sync.status import outbox_state
+
         settings = load_settings(place.data, _canonical(store.reader, address))
         with under_lock(place.data, settings.address):
+            waits = outbox_state(store.reader, settings.address, None)
+            if waits["waiting"] or waits["doubtful"]:
+                fail("messages wait to be sent by it: `postwren sync outbox list` shows them, `sync outbox drop` forgets them")
             remove_settings(place.data, settings.address)
             forget_secret(place.data, settings)
         print(f"{settings.address} is synchronised no more. Its mail stays here: `postwren account remove` deletes it.")
 
-    with_store(data, config, _said(work))
-
-
-def _said(work: Any) -> Any:
-    """`work`, whose refusals are said in one line."""
-
-    async def saying(store: Store, place: Place) -> Any:
-        try:
-            return await work(store, place)
-        except SyncFailed as error:
-            fail(str(error))
-
-    return saying
+    with_store(data, config, said(work))
 
 
 def _canonical(reader: Reader, address: str) -> str:
     return canonical_login(reader, address) or address
 
 
-async def _found(address: str, trusted: str, by_pop3: str, *, is_agreed: bool) -> tuple[Protocol, str, int, Security, str]:
+Given: TypeAlias = tuple[Protocol, str, int, Security, str]
+
+
+async def _found(address: str, trusted: str, by_pop3: str, *, is_agreed: bool) -> tuple[Given, tuple["Server", ...]]:
     from postwren.cli.discovery import find_server  # what it needs is loaded for nothing else
 
-    server = await find_server(address, Path(trusted) if trusted else None, by_pop3, is_agreed=is_agreed)
-    return "pop3" if server.service == "pop3" else "imap", server.host, server.port, server.tls, server.login
+    server, submission = await find_server(address, Path(trusted) if trusted else None, by_pop3, is_agreed=is_agreed)
+    return ("pop3" if server.service == "pop3" else "imap", server.host, server.port, server.tls, server.login), submission
 
 
-def _server(protocol: Protocol, text: str, tls: Security | None) -> tuple[Protocol, str, int, Security, str]:
-    """HOST, HOST:PORT or [ADDRESS]:PORT; where TLS is not said, the port tells."""
+async def _way_out(
+    store: Store,
+    settings: Settings,
+    secret: Secret[str],
+    smtp: str,
+    tls: Security | None,
+    said_of_it: Sequence["Server"],
+    *,
+    is_agreed: bool,
+) -> tuple[Settings, str]:
+    """With the server by which mail leaves, and a sentence about it. The server of the domain sends by itself."""
+    from postwren.cli.submission import NO_SUBMISSION, find_submission, given_submission
+
+    domain = settings.address.rpartition("@")[2]
+    if smtp == NO_SUBMISSION or (not smtp and any(row.name == domain for row in store.reader.domains())):
+        return settings, "Mail written here does not leave by it."
+    if smtp:
+        host, port = _place(smtp)
+        settings, why = await given_submission(settings, secret, host, port, tls), ""
+    else:
+        guesses = settings.tls is not Security.NONE
+        settings, why = await find_submission(settings, secret, said_of_it, is_agreed=is_agreed, guesses=guesses)
+    if settings.smtp:
+        return settings, f"Mail that mail programs hand in here leaves by {settings.smtp}."
+    reasons = f" ({why})" if why else ""
+    return settings, f"No server was found that takes mail to be sent{reasons}; `smtp` in its settings names one."
+
+
+def _place(text: str) -> tuple[str, int]:
+    """HOST, HOST:PORT or [ADDRESS]:PORT; 0 where there is no port."""
     host, colon, number = text.rpartition(":")
     if not colon or (":" in host and not host.startswith("[")):
         host, number = text, ""
     host = host.strip("[]")
     if not host or not (number.isdigit() or not number) or (number and not 0 < int(number) < 65536):
         raise typer.BadParameter(f"{text!r} is neither HOST nor HOST:PORT")
+    return host, int(number or 0)
+
+
+def _server(protocol: Protocol, text: str, tls: Security | None) -> Given:
+    """Where TLS is not said, the port tells."""
+    host, port = _place(text)
     if tls is None:
-        is_plain = bool(number) and int(number) == DEFAULT_PORTS[protocol, Security.STARTTLS]
-        tls = Security.STARTTLS if is_plain else Security.IMPLICIT
+        tls = Security.STARTTLS if port == DEFAULT_PORTS[protocol, Security.STARTTLS] else Security.IMPLICIT
     if tls is Security.NONE and not is_loopback(host):
         raise typer.BadParameter("--tls none is for this machine only: a password never goes over a network in the clear")
-    return protocol, host, int(number) if number else DEFAULT_PORTS[protocol, tls], tls, ""
+    return protocol, host, port or DEFAULT_PORTS[protocol, tls], tls, ""
 
 
 def _password(from_stdin: bool) -> Secret[str]:

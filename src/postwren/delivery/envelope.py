@@ -44,6 +44,7 @@ class Envelope:
     token: bytes = b""
     is_copied: bool = False  # the submitter has it in Sent already
     hold: int = 0  # seconds before the first attempt (RFC 4865)
+    outbox: str = ""  # `mailstore.queue.outbox_of` whom it leaves by, whoever its recipients are
 
     def accounts(self) -> list[AccountId]:
         """Each account once, in order: two addresses of one account are one copy."""

@@ -23,7 +23,7 @@ from postwren.delivery.status import Action, wants, wants_relayed
 from postwren.delivery.trace import return_path, return_path_octets
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import NewBody, Reader, Store, Transaction, Unit
-from postwren.mailstore.queue import DeliveryState, QueuedMessage, QueuedRecipient
+from postwren.mailstore.queue import NEVER, DeliveryState, QueuedMessage, QueuedRecipient
 from postwren.mailstore.service.accounts import canonical_address, resolve
 from postwren.mailstore.service.placement import Arrival, put_in
 from postwren.mailstore.service.queue import change_recipients, enqueue, queue_mailbox
@@ -31,11 +31,14 @@ from postwren.protocols.smtp.path import AddressInvalid, parse_mailbox
 from postwren.terms import INBOX, AccountId, Address, EmailId, FlagSetId, ModSeq, Uid
 
 __all__ = [
+    "SETTLES",
     "TOKENS_KEPT",
     "Accept",
+    "Also",
     "Compose",
     "Concluder",
     "Conclusion",
+    "Known",
     "Locate",
     "Notice",
     "Report",
@@ -53,6 +56,8 @@ __all__ = [
 
 TOKENS_KEPT: Final = 7 * 86_400
 """Seconds in which a repeated submission is recognised: above what a device tries again for."""
+SETTLES: Final = 3
+"""Seconds that a message rests in an outbox: its mail program puts a copy into Sent meanwhile, if it does so at all."""
 _CLOCK: Final = "queue-clock"
 _USUAL: Final = Schedule()
 Key: TypeAlias = tuple[Uid, int]
@@ -108,6 +113,8 @@ def _rows_of(envelope: Envelope, now: int, queue_now: int, schedule: Schedule) -
         _new_recipient(number, address, once[address].notify, once[address].orcpt, queue_now, schedule)
         for number, address in enumerate(dict.fromkeys(each.address for each in envelope.elsewhere), 1)
     ]
+    if envelope.outbox:  # a device that was off for a month sends it all the same
+        rows = [row._replace(domain=envelope.outbox, expires=NEVER, next_attempt=queue_now + SETTLES) for row in rows]
     return message, rows
 
 
@@ -196,6 +203,7 @@ def plan(
 def _deferred(row: QueuedRecipient, queue_now: int, schedule: Schedule, draw: float) -> QueuedRecipient:
     attempts = row.attempts + 1
     return row._replace(
+        state=DeliveryState.WAITING if row.state is DeliveryState.HANDED_OVER else row.state,
         attempts=attempts,
         next_attempt=schedule.next_attempt(attempts, queue_now, draw),
         warned=row.warned or schedule.is_warning_due(row.expires, queue_now),
@@ -271,6 +279,22 @@ def _into_inbox(tx: Transaction, account_id: AccountId, body: NewBody, now: int)
     tx.update_account(account._replace(modseq=modseq, next_email_id=next_email_id, used=account.used + body.size))
 
 
+Known: TypeAlias = tuple[QueuedMessage, Sequence[QueuedRecipient]]
+"""A message and rows of it, read lately."""
+Also: TypeAlias = Callable[[], tuple[Unit[None], NewBody]]
+"""What is written in the unit of a conclusion besides, with its body; asked again where that unit must be planned anew."""
+
+
+def _both(first: Unit[bool], second: Unit[None]) -> Unit[bool]:
+    def unit(tx: Transaction) -> bool:
+        if not first(tx):
+            return False
+        second(tx)
+        return True
+
+    return unit
+
+
 class Concluder:
     """Writes what became of recipients. `clock` is the queue's, `now` the system's, `draw` random in [0, 1)."""
 
@@ -294,33 +318,42 @@ class Concluder:
         self._schedule = schedule
         self._locate = locate
 
-    async def __call__(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
-        """Durable when it returns. Raises what the store raises; then nothing is written."""
-        while not await self._conclude(uid, outcomes):  # somebody else changed the rows just now
-            pass
+    async def __call__(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None, also: Also | None = None) -> None:
+        """Durable when it returns, with what `also` does. Raises what the store raises; then nothing is written. `known`: the
+        message and the rows of all outcomes as they were read lately; without it, or where they changed since, they are read."""
+        while not await self._conclude(uid, outcomes, known, also):  # somebody else changed the rows
+            known = None
 
-    async def _conclude(self, uid: Uid, outcomes: Sequence[Outcome]) -> bool:
+    async def _conclude(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None, also: Also | None) -> bool:
         reader, queue_now = self._store.reader, self._clock()
-        message = reader.queued_message(uid)
-        if message is None:  # dropped meanwhile
-            return True
-        conclusion = plan(message, reader.queued_recipients(uid), outcomes, queue_now, self._schedule, self._draw())
+        if known is None:
+            message = reader.queued_message(uid)
+            if message is None:  # dropped meanwhile
+                return True
+            known = message, reader.queued_recipients(uid)
+        conclusion = plan(*known, outcomes, queue_now, self._schedule, self._draw())
         reports: list[Report] = []
+        bodies: list[NewBody] = []
         is_written = False
         try:
             if conclusion.notices:
-                reports.extend(self._reports(conclusion))
+                reports.extend(self._reports(conclusion, bodies))
             unit = write(conclusion, reports, int(self._now()), queue_now, self._schedule, self._locate)
-            is_written = await self._store.perform(unit, [report.body for report in reports])
+            if also is not None:
+                beside, body = also()
+                bodies.append(body)
+                unit = _both(unit, beside)
+            is_written = await self._store.perform(unit, bodies, is_small=True)
         except asyncio.CancelledError:  # the unit is on its way, and its bodies with it
             is_written = True
             raise
         finally:
-            for report in reports if not is_written else ():
-                report.body.discard()
+            for body in bodies if not is_written else ():
+                body.discard()
         return is_written
 
-    def _reports(self, conclusion: Conclusion) -> Iterable[Report]:
+    def _reports(self, conclusion: Conclusion, bodies: list[NewBody]) -> Iterable[Report]:
+        """Each with its body, which is among `bodies` from then on."""
         message = conclusion.message
         octets, size = self._beginning(message.uid)
         top = return_path(None) if self._is_here(message.reverse_path) else b""  # RFC 5321 section 4.4: at final delivery only
@@ -332,7 +365,8 @@ class Concluder:
             writer.write(top + composed)
             is_ascii = composed.isascii()
             is_utf8 = not message.reverse_path.isascii() or (message.is_utf8 and not is_ascii)
-            yield Report(writer.finish(), "7BIT" if is_ascii else "8BITMIME", is_utf8)
+            bodies.append(writer.finish())
+            yield Report(bodies[-1], "7BIT" if is_ascii else "8BITMIME", is_utf8)
 
     def _is_here(self, reverse_path: str) -> bool:
         try:
@@ -361,12 +395,17 @@ class Concluder:
 
 def hold(keys: Sequence[Key]) -> Unit[int]:
     """No attempts until `retry`; what waits does not expire. Returns how many recipients were changed."""
-    return _each(keys, lambda row: row._replace(state=DeliveryState.HELD))
+    return _each(keys, lambda row: row if _may_be_sent(row) else row._replace(state=DeliveryState.HELD))
 
 
 def retry(keys: Sequence[Key]) -> Unit[int]:
     """An attempt as soon as can be, whatever rests or is held (`next_attempt` 0 says so)."""
-    return _each(keys, lambda row: row._replace(state=DeliveryState.WAITING, next_attempt=0))
+    return _each(keys, lambda row: row if _may_be_sent(row) else row._replace(state=DeliveryState.WAITING, next_attempt=0))
+
+
+def _may_be_sent(row: QueuedRecipient) -> bool:
+    """What may have been sent already is for `postwren sync outbox`, which says so."""
+    return row.state in (DeliveryState.HANDED_OVER, DeliveryState.DOUBTFUL)
 
 
 def drop(keys: Sequence[Key]) -> Unit[int]:

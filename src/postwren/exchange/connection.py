@@ -15,13 +15,13 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from postwren.client.conversation import Conversation, TlsRefused
 from postwren.delivery.attempt import Fate, Outcome, Verdict, verdict_of
 from postwren.exchange.envelope import Refusal, mail_params, rcpt_params, what_lacks
 from postwren.exchange.limits import OutboundLimits
-from postwren.exchange.policy import Blame, TlsResult, TlsRule
+from postwren.exchange.policy import Blame, TlsResult, TlsRule, TlsWish
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
 from postwren.protocols.sasl import Abort, ClientCredentials, choose, client_exchange
@@ -49,9 +49,10 @@ from postwren.wire.core import Waiting
 from postwren.wire.errors import LocalProtocolError
 from postwren.wire.secret import Secret
 
-__all__ = ["Connection", "HostFailed", "Letter", "Ours", "Result", "Target"]
+__all__ = ["Connection", "HostFailed", "Letter", "Ours", "Ready", "Result", "Target"]
 
 _NEVER_TAKES_MAIL: Final = 521  # RFC 7504 section 3
+Ready: TypeAlias = Callable[[Sequence[QueuedRecipient]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,34 +83,41 @@ class Target:
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A queued message on its way out. `pieces` reads its octets anew at each call, with CRLF line ends; `header_is_ascii` looks
-    into them (RFC 6532)."""
+    into them (RFC 6532). `token` names this submission to a host that keeps tokens (docs/adr/0020-submission-token.md)."""
 
     message: QueuedMessage
     size: int
     pieces: Callable[[], Iterator[bytes]]
     header_is_ascii: Callable[[], bool]
+    token: str = ""
+    wish: TlsWish = TlsWish.USUAL
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """`left` were not asked for, because the host takes fewer at a time: they go next. `is_over`: the connection is of no more
-    use. `is_stale`: it ended before the host said anything to this message."""
+    use. `is_stale`: it ended before the host said anything to this message. `is_in_doubt`: it ended behind the message's last
+    octet and before an answer, so that the host may have it (RFC 1047)."""
 
     outcomes: list[Outcome]
     left: list[QueuedRecipient]
     is_over: bool = False
     is_stale: bool = False
+    is_in_doubt: bool = False
 
 
 class HostFailed(Exception):
     """The host cannot be used now (for this message). `tls` says what was wrong with TLS; `may_be_clear`: the handshake alone
-    failed, and the rule allows the host without it."""
+    failed, and the rule allows the host without it. `is_answered`: a host's own words, or a fault of ours, are behind it."""
 
-    def __init__(self, verdict: Verdict, tls: Blame | None = None, *, may_be_clear: bool = False) -> None:
+    def __init__(
+        self, verdict: Verdict, tls: Blame | None = None, *, may_be_clear: bool = False, is_answered: bool = True
+    ) -> None:
         super().__init__(str(verdict))
         self.verdict = verdict
         self.tls = tls
         self.may_be_clear = may_be_clear
+        self.is_answered = is_answered
 
 
 class CertificateRefused(ssl.SSLError):
@@ -293,11 +301,9 @@ class Connection:
 
     # -- a message
 
-    async def transact(
-        self, letter: Letter, recipients: Sequence[QueuedRecipient], ready: Callable[[], Awaitable[None]] | None = None
-    ) -> Result:
+    async def transact(self, letter: Letter, recipients: Sequence[QueuedRecipient], ready: Ready | None = None) -> Result:
         """Hand the message over for these recipients, or as many of them as one transaction takes. `ready` is awaited behind the
-        envelope, before the first octet of the message. Never raises for what the host does."""
+        envelope, before the first octet of the message, with whom the host accepted. Never raises for what the host does."""
         refusal = what_lacks(letter.message, recipients, letter.size, self.extensions, letter.header_is_ascii)
         if isinstance(refusal, Refusal):
             verdict = Verdict(Fate.FAILED, refusal.code, refusal.enhanced, refusal.text, self.target.host)
@@ -310,7 +316,9 @@ class Connection:
             await dialogue.run(is_utf8=refusal)
         except HostFailed as failed:
             undecided = dialogue.undecided(failed.verdict)
-            return Result(undecided, [*dialogue.left, *later], is_over=True, is_stale=not dialogue.was_heard)
+            is_in_doubt = dialogue.is_whole and not failed.is_answered
+            left = [*dialogue.left, *later]
+            return Result(undecided, left, is_over=True, is_stale=not dialogue.was_heard, is_in_doubt=is_in_doubt)
         return Result(dialogue.outcomes(), [*dialogue.left, *later], is_over=not self.is_usable)
 
     # -- the conversation
@@ -356,7 +364,8 @@ class Connection:
         raise self._failed(421, "4.5.0", f"the host left the protocol at {what}")
 
     def _failed(self, code: int, enhanced: str, text: str, tls: Blame | None = None, *, may_be_clear: bool = False) -> HostFailed:
-        return HostFailed(Verdict(Fate.DEFERRED, code, enhanced, text, self.target.host), tls, may_be_clear=may_be_clear)
+        verdict = Verdict(Fate.DEFERRED, code, enhanced, text, self.target.host)
+        return HostFailed(verdict, tls, may_be_clear=may_be_clear, is_answered=False)
 
 
 class _Dialogue:
@@ -367,7 +376,7 @@ class _Dialogue:
         connection: Connection,
         letter: Letter,
         recipients: Sequence[QueuedRecipient],
-        ready: Callable[[], Awaitable[None]] | None,
+        ready: Ready | None,
     ) -> None:
         self._connection = connection
         self._limits = connection._limits
@@ -378,6 +387,7 @@ class _Dialogue:
         self._accepted: list[QueuedRecipient] = []
         self.left: list[QueuedRecipient] = []
         self.was_heard = False
+        self.is_whole = False  # its end is on its way
 
     def outcomes(self) -> list[Outcome]:
         """Of all recipients that were judged."""
@@ -398,7 +408,7 @@ class _Dialogue:
             await self._answer(self._limits.mail, "the answer to RSET")
         sender = parse_mailbox(message.reverse_path) if message.reverse_path else None
         offered = connection.extensions
-        params = mail_params(message, self._letter.size, offered, is_utf8=is_utf8)
+        params = mail_params(message, self._letter.size, offered, is_utf8=is_utf8, token=self._letter.token)
         is_chunked = params.body is Body.BINARY
         rcpts = [Rcpt(parse_mailbox(each.address), rcpt_params(each, offered)) for each in self._recipients]
         try:
@@ -409,13 +419,13 @@ class _Dialogue:
         except TimeoutError as error:
             raise connection._failed(421, "4.4.2", "the answers to the envelope did not come in time") from error
         if self._ready is not None and self._accepted:
-            await self._ready()
+            await self._ready(self._accepted)
         if is_chunked:
             await self._send_chunks()
         elif data is not None and not data.is_positive:
             self._judge_accepted(data)
         elif self._accepted:
-            connection._talk.core.send_body(self._letter.pieces())
+            connection._talk.core.send_body(self._pieces())
             connection._talk.flush()
             await self._message_answer()
         else:  # the core ended the message that nobody was to get (RFC 2920 section 3.1)
@@ -458,9 +468,15 @@ class _Dialogue:
                 held = piece
         except (MailstoreError, OSError) as error:
             raise _unreadable(error) from error
+        self.is_whole = True
         talk.core.send_chunk(held, is_last=True)
         talk.flush()
         await self._message_answer()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """`is_whole` is said before the end of the data is written, which comes behind the last piece."""
+        yield from self._letter.pieces()
+        self.is_whole = True
 
     async def _message_answer(self) -> None:
         # The link's own patience ends this wait: it begins behind the last octet, and a slow network is no fault.

@@ -62,7 +62,7 @@ def what_lacks(
     return NO_UTF8_HEADER if message.is_utf8 and not header_is_ascii() else False
 
 
-def mail_params(message: QueuedMessage, size: int, offer: Offer, *, is_utf8: bool) -> MailParams:
+def mail_params(message: QueuedMessage, size: int, offer: Offer, *, is_utf8: bool, token: str = "") -> MailParams:
     """Of MAIL: what the host knows of it."""
     offers_dsn = "DSN" in offer
     return MailParams(
@@ -72,6 +72,7 @@ def mail_params(message: QueuedMessage, size: int, offer: Offer, *, is_utf8: boo
         ret=Ret(message.ret) if offers_dsn and message.ret else None,
         envid=message.envid if offers_dsn and message.envid else None,
         requiretls=message.requires_tls,
+        token=token if token and "XONCE" in offer else None,
     )
 
 

@@ -15,24 +15,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, TypeAlias
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
+from postwren.delivery.queue import Known
 from postwren.delivery.retry import Schedule
-from postwren.delivery.trace import return_path_octets
 from postwren.exchange.connection import Connection, Letter
 from postwren.exchange.home import Home
+from postwren.exchange.letter import WishOf, read_letter, usual_wish
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.pool import Pool
 from postwren.exchange.road import NoRoad, Roads
 from postwren.mailstore.errors import MailstoreError
-from postwren.mailstore.model import BodyRef, Change
+from postwren.mailstore.model import Change
 from postwren.mailstore.port import Store
-from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
+from postwren.mailstore.queue import QueuedRecipient, is_of_outbox
 from postwren.mailstore.service.queue import queue_mailbox
 from postwren.terms import AccountId, Uid
 
@@ -40,7 +41,7 @@ __all__ = ["Conclude", "Outbound"]
 
 log = logging.getLogger("postwren.outbound")
 
-Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome]], Awaitable[None]]
+Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome], Known | None], Awaitable[None]]
 """Writes what became of recipients of a queued message, durably (`delivery.queue`)."""
 
 _BATCH: Final = 10  # rows that a worker takes at once
@@ -49,8 +50,6 @@ _TOGETHER: Final = 50  # units of one commit
 _LONGEST_SLEEP: Final = 60.0
 _FIRST: Final = 5.0
 _TRY_AGAIN: Final = 5.0
-_RETURN_PATH: Final = 512
-_HEADER: Final = 256 * 1024  # A-31: no longer header was taken
 _FAILURES_UNDER_WAY: Final = 2  # connections that end in the middle, one after the other, before the domain rests
 
 
@@ -78,7 +77,7 @@ class Outbound:
         draw: Callable[[], float],
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
-        wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
+        wish_of: WishOf = usual_wish,
         home: Home | None = None,
     ) -> None:
         self._store = store
@@ -88,7 +87,7 @@ class Outbound:
         self._draw = draw
         self._schedule = schedule
         self._limits = limits
-        self._wish_of = wish_of or _wish_of
+        self._wish_of = wish_of
         self._home = home
         self._domains: dict[str, _Domain] = {}
         self._workers: set[asyncio.Task[None]] = set()
@@ -154,7 +153,7 @@ class Outbound:
     def _start_due(self) -> float:
         """Give every domain that is due a worker; seconds until the next one is."""
         now, soonest = self._clock(), _LONGEST_SLEEP
-        due = self._store.reader.next_due()
+        due = [each for each in self._store.reader.next_due() if not is_of_outbox(each[0])]  # these have a road of their own
         self._forget(now, due)
         doubtful = sum(1 for state in self._domains.values() if state.workers and state.failures)
         self._is_crowded = False
@@ -260,11 +259,11 @@ class Outbound:
             while some := list(islice(together, _TOGETHER)):
                 await asyncio.gather(*(self._record(uid, outcomes) for uid, outcomes in some))
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Conclude, however long the store takes to take it."""
         while True:
             try:
-                await self._conclude(uid, outcomes)
+                await self._conclude(uid, outcomes, known)
             except MailstoreError as error:
                 log.error("an attempt is not written down; tried again", extra={"fields": {"queue_id": uid, "why": str(error)}})
                 if self._is_closing:
@@ -272,32 +271,6 @@ class Outbound:
                 await asyncio.sleep(_TRY_AGAIN)
             else:
                 return
-
-    def _letter(self, uid: Uid) -> Letter | None:
-        """None where the message is gone."""
-        reader = self._store.reader
-        message = reader.queued_message(uid)
-        place = queue_mailbox(reader)
-        if message is None or place is None:
-            return None
-        entries = reader.entries(*place, [(uid, uid)])
-        email = reader.email(place[0], entries[0].email_id) if entries else None
-        if email is None:
-            return None
-        ref = email.body
-        start = return_path_octets(self._store.read_body(ref, 0, min(ref.size, _RETURN_PATH)))
-        return Letter(message, ref.size - start, lambda: self._pieces(ref, start), lambda: self._has_ascii_header(ref, start))
-
-    def _pieces(self, ref: BodyRef, skipped: int) -> Iterator[bytes]:
-        for piece in self._store.body_pieces(ref):
-            rest, skipped = piece[skipped:], max(0, skipped - len(piece))
-            if rest:
-                yield rest
-
-    def _has_ascii_header(self, ref: BodyRef, start: int) -> bool:
-        head = self._store.read_body(ref, start, min(ref.size - start, _HEADER))
-        end = head.find(b"\r\n\r\n")
-        return head[: len(head) if end < 0 else end].isascii()
 
 
 class _Worker:
@@ -346,7 +319,7 @@ class _Worker:
     async def _deliver(self, uid: Uid, rows: list[QueuedRecipient]) -> bool:
         """One message to all its recipients of the domain; whether the domain rests now."""
         engine, state = self._engine, self._state
-        letter = engine._letter(uid)
+        letter = read_letter(engine._store, uid, engine._wish_of)
         if letter is None:
             return await self._gone(uid)
         if engine._home is not None and engine._home.has(self._domain):
@@ -354,17 +327,17 @@ class _Worker:
         while rows:
             began = time.perf_counter()
             try:
-                connection = await self._connected(engine._wish_of(letter.message))
+                connection = await self._connected(letter.wish)
             except NoRoad as none:
                 return await self._no_road(uid, rows, none.verdict, began)
             is_used = connection.transactions > 0
-            result = await connection.transact(letter, rows, self._written)
+            result = await connection.transact(letter, rows, self._may_leave)
             if result.is_over:
                 self._drop()
             if result.is_stale and is_used:  # it had been ended while it waited: nothing was said about this message
                 continue
             self._tell(uid, connection, result.outcomes, began)
-            await self._record(uid, result.outcomes)
+            await self._record(uid, result.outcomes, (letter.message, rows))
             took = any(outcome.verdict.fate is Fate.DELIVERED for outcome in result.outcomes)
             if took:
                 engine._took_mail(self._domain, state)
@@ -432,11 +405,14 @@ class _Worker:
         if connection is not None:
             self._engine._pool.end(connection)
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Write while the next envelope is on its way: the octets behind it wait until this is durable."""
         await self._written()
         if outcomes:
-            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes))
+            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes, known))
+
+    async def _may_leave(self, _: Sequence[QueuedRecipient]) -> None:
+        await self._written()
 
     async def _written(self) -> None:
         if self._writing is not None:
@@ -465,7 +441,3 @@ _NEW: Final = _Domain()
 
 def _all(rows: Sequence[QueuedRecipient], verdict: Verdict) -> list[Outcome]:
     return [Outcome(row.number, verdict) for row in rows]
-
-
-def _wish_of(message: QueuedMessage) -> TlsWish:
-    return TlsWish.REQUIRED if message.requires_tls else TlsWish.USUAL

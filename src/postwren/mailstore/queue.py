@@ -16,9 +16,33 @@ from typing import Final, NamedTuple, Protocol
 
 from postwren.terms import AccountId, Uid
 
-__all__ = ["QUEUE_LOGIN", "DeliveryState", "QueueReader", "QueueWriter", "QueuedMessage", "QueuedRecipient"]
+__all__ = [
+    "NEVER",
+    "QUEUE_LOGIN",
+    "DeliveryState",
+    "QueueReader",
+    "QueueWriter",
+    "QueuedMessage",
+    "QueuedRecipient",
+    "is_of_outbox",
+    "outbox_of",
+]
 
 QUEUE_LOGIN: Final = "-queue"
+NEVER: Final = 1 << 40
+"""`expires` of what is not given up by itself: what waits in an outbox."""
+_OUTBOX: Final = "outbox:"
+
+
+def outbox_of(login: str) -> str:
+    """`domain` of what an account of a device hands in: it leaves by that account's own server (docs/sync.md). No domain is
+    called so."""
+    return _OUTBOX + login
+
+
+def is_of_outbox(domain: str) -> bool:
+    """Whether it is no domain but an outbox."""
+    return domain.startswith(_OUTBOX)
 
 
 class DeliveryState(enum.IntEnum):
@@ -26,6 +50,8 @@ class DeliveryState(enum.IntEnum):
 
     WAITING = 1  # an attempt is due at `next_attempt`
     HELD = 2  # until somebody lets it go
+    HANDED_OVER = 3  # of an outbox: its octets are on their way, and no answer is written down yet
+    DOUBTFUL = 4  # of an outbox: it may have been sent, and is not sent again before somebody says so (RFC 1047)
 
 
 class QueuedMessage(NamedTuple):

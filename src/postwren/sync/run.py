@@ -20,7 +20,7 @@ from postwren.sync.trouble import TROUBLE, SyncFailed, explain
 from postwren.terms import AccountId, MailboxId
 from postwren.wire.secret import Secret
 
-__all__ = ["account_of", "identify", "last_complete", "last_run", "remember", "run", "try_login", "under_lock"]
+__all__ = ["Busy", "account_of", "identify", "last_complete", "last_run", "remember", "run", "try_login", "under_lock"]
 
 _IDENTITY: Final = "sync-identity"
 _OF_ACCOUNT: Final = MailboxId(0)
@@ -38,10 +38,14 @@ def identify(tx: Transaction) -> str:
     return kept.decode()
 
 
+class Busy(SyncFailed):
+    """Another process is at it just now."""
+
+
 @contextlib.contextmanager
-def under_lock(data: Path, address: str) -> Iterator[None]:
-    """Nobody else synchronises this account meanwhile, or SyncFailed."""
-    path = file_of(data, address, ".lock")
+def under_lock(data: Path, address: str, suffix: str = ".lock") -> Iterator[None]:
+    """Nobody else synchronises this account meanwhile (or sends its mail: ".outgoing"), or Busy."""
+    path = file_of(data, address, suffix)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -49,7 +53,7 @@ def under_lock(data: Path, address: str) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             who = os.pread(fd, 20, 0).decode(errors="replace").strip()
-            raise SyncFailed(
+            raise Busy(
                 f"another run synchronises it just now{f' (process {who})' if who else ''}: wait until it ends, or end it"
             ) from None
         os.ftruncate(fd, 0)

@@ -99,11 +99,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     mechanism: str = ""  # how the login was proved; nothing weaker is used (A-63)
     trust: str = ""  # a file of certificates to trust instead of the system's
     delete: Annotated[str, Meta(pattern=f"^({_DELETION})\\Z")] = "at-once"
+    smtp: Annotated[str, Meta(pattern=r"^([^\x00-\x20\x7f]+:[0-9]{1,5})?\Z")] = ""  # HOST:PORT by which mail leaves
+    smtp_tls: Security = Security.IMPLICIT
+    sent: Literal["device", "server"] = "device"  # who keeps a copy of what was sent
 
     @property
     def trusted(self) -> Path | None:
         """The file of `trust`."""
         return Path(self.trust) if self.trust else None
+
+    @property
+    def submission(self) -> tuple[str, int]:
+        """Host and port of `smtp`."""
+        host, _, port = self.smtp.rpartition(":")
+        return host.strip("[]"), int(port or 0)
 
 
 _EXPLAINED: Final = {
@@ -111,6 +120,9 @@ _EXPLAINED: Final = {
     "delete": "at-once, never, after:DAYS or with-local",
     "kept_in": "where the password is",
     "mechanism": "nothing weaker is used to log in",
+    "smtp": "mail written here leaves by it",
+    "smtp_tls": "implicit, starttls, or none (this machine only)",
+    "sent": "who keeps a copy of what was sent: device or server",
     "store": "the store that this is about; nothing is synchronised with another one",
 }
 
@@ -157,6 +169,8 @@ def _load(path: Path) -> Settings:
         raise SettingsError(f"{path}: {error}") from None
     if settings.tls is Security.NONE and not is_loopback(settings.host):
         raise SettingsError(f'{path}: tls = "none" is for this machine only, and the host is {settings.host}')
+    if settings.smtp and settings.smtp_tls is Security.NONE and not is_loopback(settings.submission[0]):
+        raise SettingsError(f'{path}: smtp_tls = "none" is for this machine only, and the host is {settings.submission[0]}')
     return settings
 
 

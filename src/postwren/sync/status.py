@@ -5,13 +5,14 @@ from typing import Any
 
 from postwren.mailstore.model import Account
 from postwren.mailstore.port import Reader
+from postwren.mailstore.queue import DeliveryState
 from postwren.mailstore.replica import TakenState
 from postwren.mailstore.service import uidrange
 from postwren.sync.replica import HELD
 from postwren.sync.run import last_complete, last_run
 from postwren.sync.settings import Settings
 
-__all__ = ["status_of"]
+__all__ = ["outbox_state", "status_of"]
 
 
 def status_of(reader: Reader, settings: Settings, account: Account | None) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def status_of(reader: Reader, settings: Settings, account: Account | None) -> di
     when it was last compared with the server (seconds since 1970; None: never)."""
     row: dict[str, Any] = {"address": settings.address, "protocol": settings.protocol, "host": settings.host}
     row |= {"messages": 0, "octets": 0, "there": 0, "last": None, "mailboxes": []}
+    row["outbox"] = outbox_state(reader, settings.address, account)
     if account is not None:
         row["octets"] = account.used
         row["last"] = last_run(reader, account.account_id)
@@ -26,6 +28,21 @@ def status_of(reader: Reader, settings: Settings, account: Account | None) -> di
         row["messages"] = sum(box["messages"] for box in row["mailboxes"])
         row["there"] = sum(box["paired"] for box in row["mailboxes"])
     return row
+
+
+def outbox_state(reader: Reader, login: str, account: Account | None) -> dict[str, Any]:
+    """Messages that wait to be sent and that may have been, and why the server could not be used ("" where it could)."""
+    found: dict[str, Any] = {"waiting": 0, "doubtful": 0, "why": ""}
+    if reader.queue_size() == (0, 0):
+        return found
+    from postwren.sync.outbox import trouble_of, waiting  # what sends is loaded where there is something to send
+
+    for each in waiting(reader, login):
+        is_doubtful = any(row.state is DeliveryState.DOUBTFUL for row in each.recipients)
+        found["doubtful" if is_doubtful else "waiting"] += 1
+    if account is not None:
+        found["why"] = (trouble_of(reader, account.account_id) or {}).get("text", "")
+    return found
 
 
 def _mailboxes(reader: Reader, account: Account, settings: Settings) -> list[dict[str, Any]]:

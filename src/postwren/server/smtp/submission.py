@@ -43,11 +43,16 @@ MOST_OCTETS: Final = 64 << 20  # of a message that a URL is of
 _HIDDEN: Final = "localhost"  # in Received, for the client's name
 
 
+def _no_outbox(_: AccountId) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What all submission sessions of a server share. `accept` keeps a message for all its recipients, here and elsewhere, and
     `signers` has the keys that sign it; `is_relaying`: mail for elsewhere has a way out. `is_free`: senders and authors may be
-    any address."""
+    any address. `outbox` says of an account whether what it submits leaves by a server of its own (a device's copy of an
+    account): as `Envelope.outbox`, "" where it does not. Of such a message nobody here is a recipient, and nothing is added."""
 
     settings: SmtpSettings
     store: Store
@@ -62,6 +67,7 @@ class Desk:
     is_free: bool = False
     shows_client: bool = False
     send_report: Send = report_here
+    outbox: Callable[[AccountId], str] = _no_outbox
 
     def owns(self, account_id: AccountId, address: Address) -> bool:
         """Whether mail to this address reaches the account: then it may write under it."""
@@ -103,6 +109,7 @@ class SubmissionSession(SmtpSession):
         self._mail(command)
         assert self._envelope is not None
         _fill(self._envelope, command, account_id, hold)
+        self._envelope.outbox = desk.outbox(account_id)
 
     def _rcpt_to(self, command: Rcpt) -> None:
         envelope, account_id, address = self._envelope, self._account_id, command.forward_path
@@ -111,6 +118,8 @@ class SubmissionSession(SmtpSession):
         too_much = self._desk.allowance.objection(account_id, len(envelope.recipients) + len(envelope.elsewhere) + 1)
         if too_much is not None:
             self._refuse(too_much, login=self._login)
+        elif envelope.outbox:
+            self._rcpt_by_outbox(envelope, command)
         elif envelope.hold and self._resolve(address) is not None:
             self._hold_here(envelope, command)
         elif not address.domain or self._store.reader.domain_exists(address.domain) or self._resolve(address) is not None:
@@ -123,6 +132,15 @@ class SubmissionSession(SmtpSession):
             envelope.elsewhere.append(Elsewhere(address, *command.params.wishes()))
             self._has_recipient = True
             self.core.send(say.RECIPIENT_OK)
+
+    def _rcpt_by_outbox(self, envelope: Envelope, command: Rcpt) -> None:
+        """The account's own server knows who lives where."""
+        if not _has_domain(command.forward_path):
+            self._refuse(NO_SUCH_DOMAIN, recipient=str(command.forward_path))
+            return
+        envelope.elsewhere.append(Elsewhere(command.forward_path, *command.params.wishes()))
+        self._has_recipient = True
+        self.core.send(say.RECIPIENT_OK)
 
     def _hold_here(self, envelope: Envelope, command: Rcpt) -> None:
         """RFC 4865: who lives here waits in the queue like everybody else."""
@@ -190,10 +208,11 @@ class Submission:
         too_much = desk.allowance.spend(account_id, len(envelope.recipients) + len(envelope.elsewhere))
         if too_much is not None:
             return too_much
-        submit = Submit(desk.accept, account_id, not envelope.is_copied and wants_copy(reader, account_id, self._login))
+        keeps_copy = not (envelope.is_copied or envelope.outbox) and wants_copy(reader, account_id, self._login)
+        submit = Submit(desk.accept, account_id, keeps_copy)
         header = strip_forged(original.header, desk.settings.hostname)  # A-37
         keep = Keep(self._top(now), submit, header)
-        keys = desk.signers.of_header(header)
+        keys = [] if envelope.outbox else desk.signers.of_header(header)
         if not keys:
             return self._with_receipt(keep, header)
         self._keep, self._signing = keep, Signing(keys, len(block) + 2)
@@ -214,6 +233,8 @@ class Submission:
         """RFC 5321 section 4.4: Return-Path is of final delivery only. One body serves all recipients, so it is there where one
         of them lives here, and what leaves begins behind it (`exchange`)."""
         envelope, origin, desk = self._envelope, self._origin, self._desk
+        if envelope.outbox:
+            return b""
         if not desk.shows_client:  # where somebody writes from is nobody's business (RFC 5321 section 7.6)
             origin = Origin(_HIDDEN, "", origin.protocol, origin.is_tls, origin.is_authenticated)
         top = received(origin, desk.settings.hostname, envelope, now)
