@@ -1,5 +1,5 @@
-"""kill -9 of a device that sends, at random moments (D-71): what its server took is never sent again but under the same token, and
-what it did not take waits, or is in doubt and told."""
+"""kill -9 of a device that sends, at random moments (D-71): what its server took is never sent again but under the same token,
+and what it did not take waits, or is in doubt and told."""
 
 import asyncio
 import contextlib
