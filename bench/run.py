@@ -1,4 +1,4 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3,sync-imap]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3,sync-imap,relay,queue]
     [--only ROW,...] [--quick] [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import corpus, device, device_imap, durability, imap, importing, mailflow, million
+from bench import corpus, device, device_imap, durability, imap, importing, mailflow, million, relay
 from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
@@ -27,7 +27,21 @@ from bench.lab.process import Unavailable, raise_open_files
 from bench.measure import OURS, Rows, Target, table
 
 RESULTS = Path(__file__).parent / "results"
-GROUPS = ("trace", "lmtp", "smtp", "pop3", "idle", "import", "imap", "imap-idle", "million", "sync-pop3", "sync-imap")
+GROUPS = (
+    "trace",
+    "lmtp",
+    "smtp",
+    "pop3",
+    "idle",
+    "import",
+    "imap",
+    "imap-idle",
+    "million",
+    "sync-pop3",
+    "sync-imap",
+    "relay",
+    "queue",
+)
 DEFAULT = ",".join(GROUPS)
 
 
@@ -79,6 +93,12 @@ def _options() -> argparse.Namespace:
 def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, traces: list[str]) -> None:
     folder.mkdir()
     scale = 0.1 if options.quick else 1.0
+    if group == "relay":
+        relay.relay_rows(rows, folder, scale)
+        return
+    if group == "queue":
+        relay.queue_rows(rows, folder, int(100_000 * scale))
+        return
     with contextlib.ExitStack() as stack:
         ours = [] if options.peers_only else [stack.enter_context(_ours(folder, starts=group not in ("import", "million")))]
         targets = [_target(server) for server in ours]

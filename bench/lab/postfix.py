@@ -67,6 +67,8 @@ smtp      unix  - - n - - smtp
 error     unix  - - n - - error
 retry     unix  - - n - - error
 discard   unix  - - n - - discard
+tlsproxy  unix  - - n - 0 tlsproxy
+tlsmgr    unix  - - n 1000? 1 tlsmgr
 anvil     unix  - - n - 1 anvil
 scache    unix  - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
@@ -74,9 +76,9 @@ postlog   unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    """`transport` is Postfix's own notation: `lmtp:inet:127.0.0.1:24` or `smtp:[127.0.0.1]:25`."""
+    """`transport` is Postfix's own notation: `lmtp:inet:127.0.0.1:24` or `smtp:[127.0.0.1]:25`; `settings`: more of main.cf."""
 
-    def __init__(self, folder: Path, transport: str, domains: str = "example.net example.org") -> None:
+    def __init__(self, folder: Path, transport: str, domains: str = "example.net example.org", settings: str = "") -> None:
         if not shutil.which("postfix"):
             raise Unavailable("postfix is not installed (apt: postfix)")
         self.name = "Postfix"
@@ -86,7 +88,7 @@ class Postfix:
             (self.folder / name).mkdir(parents=True)
         shutil.chown(self.folder / "data", "postfix")
         self._conf = self.folder / "conf"
-        (self._conf / "main.cf").write_text(MAIN.format(dir=self.folder, domains=domains, transport=transport))
+        (self._conf / "main.cf").write_text(MAIN.format(dir=self.folder, domains=domains, transport=transport) + settings)
         (self._conf / "master.cf").write_text(MASTER.format(port=self.smtp))
 
     @property

@@ -26,13 +26,14 @@ def is_runnable() -> bool:
 class Postwren:
     """One server with its own data folder; `start` again after `kill` keeps folder and ports."""
 
-    def __init__(self, data: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, data: Path, environment: Mapping[str, str] | None = None, options: tuple[str, ...] = ()) -> None:
         if not is_runnable():
             raise Unavailable("python -m postwren does not exist yet")
         self.data = data
         self.base = free_port_base(OFFSETS)
         self.log = data.with_name(data.name + ".log")
         self.process: subprocess.Popen[bytes] | None = None
+        self._options = options
         self._environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", **(environment or {})}
 
     @property
@@ -42,6 +43,10 @@ class Postwren:
     @property
     def lmtp(self) -> int:
         return self.base + 24
+
+    @property
+    def submission(self) -> int:
+        return self.base + 87
 
     @property
     def pop3(self) -> int:
@@ -93,7 +98,10 @@ class Postwren:
     def _spawn(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self._command("serve", "--dev", "--port-base", str(self.base)), stdout=log, stderr=log, env=self._environment
+                self._command("serve", "--dev", "--port-base", str(self.base), *self._options),
+                stdout=log,
+                stderr=log,
+                env=self._environment,
             )
 
     def _is_ready(self, mark: int) -> bool:
@@ -140,5 +148,5 @@ class Postwren:
             return subprocess.Popen(self._command(*words), stdout=log, stderr=log, env=self._environment)
 
     def _command(self, *words: str) -> list[str]:
-        verb = [words[0], words[1]] if words[0] in ("account", "address") else [words[0]]
+        verb = [words[0], words[1]] if words[0] in ("account", "address", "queue") else [words[0]]
         return [sys.executable, "-m", "postwren", *verb, "--data", str(self.data), *words[len(verb) :]]

@@ -38,6 +38,7 @@ __all__ = [
     "Compose",
     "Concluder",
     "Conclusion",
+    "Known",
     "Locate",
     "Notice",
     "Report",
@@ -278,6 +279,8 @@ def _into_inbox(tx: Transaction, account_id: AccountId, body: NewBody, now: int)
     tx.update_account(account._replace(modseq=modseq, next_email_id=next_email_id, used=account.used + body.size))
 
 
+Known: TypeAlias = tuple[QueuedMessage, Sequence[QueuedRecipient]]
+"""A message and rows of it, read lately."""
 Also: TypeAlias = Callable[[], tuple[Unit[None], NewBody]]
 """What is written in the unit of a conclusion besides, with its body; asked again where that unit must be planned anew."""
 
@@ -315,17 +318,20 @@ class Concluder:
         self._schedule = schedule
         self._locate = locate
 
-    async def __call__(self, uid: Uid, outcomes: Sequence[Outcome], also: Also | None = None) -> None:
-        """Durable when it returns, with what `also` does. Raises what the store raises; then nothing is written."""
-        while not await self._conclude(uid, outcomes, also):  # somebody else changed the rows just now
-            pass
+    async def __call__(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None, also: Also | None = None) -> None:
+        """Durable when it returns, with what `also` does. Raises what the store raises; then nothing is written. `known`: the
+        message and the rows of all outcomes as they were read lately; without it, or where they changed since, they are read."""
+        while not await self._conclude(uid, outcomes, known, also):  # somebody else changed the rows
+            known = None
 
-    async def _conclude(self, uid: Uid, outcomes: Sequence[Outcome], also: Also | None) -> bool:
+    async def _conclude(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None, also: Also | None) -> bool:
         reader, queue_now = self._store.reader, self._clock()
-        message = reader.queued_message(uid)
-        if message is None:  # dropped meanwhile
-            return True
-        conclusion = plan(message, reader.queued_recipients(uid), outcomes, queue_now, self._schedule, self._draw())
+        if known is None:
+            message = reader.queued_message(uid)
+            if message is None:  # dropped meanwhile
+                return True
+            known = message, reader.queued_recipients(uid)
+        conclusion = plan(*known, outcomes, queue_now, self._schedule, self._draw())
         reports: list[Report] = []
         bodies: list[NewBody] = []
         is_written = False
@@ -337,7 +343,7 @@ class Concluder:
                 beside, body = also()
                 bodies.append(body)
                 unit = _both(unit, beside)
-            is_written = await self._store.perform(unit, bodies)
+            is_written = await self._store.perform(unit, bodies, is_small=True)
         except asyncio.CancelledError:  # the unit is on its way, and its bodies with it
             is_written = True
             raise

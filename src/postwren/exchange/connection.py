@@ -21,7 +21,7 @@ from postwren.client.conversation import Conversation, TlsRefused
 from postwren.delivery.attempt import Fate, Outcome, Verdict, verdict_of
 from postwren.exchange.envelope import Refusal, mail_params, rcpt_params, what_lacks
 from postwren.exchange.limits import OutboundLimits
-from postwren.exchange.policy import Blame, TlsResult, TlsRule
+from postwren.exchange.policy import Blame, TlsResult, TlsRule, TlsWish
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.queue import QueuedMessage, QueuedRecipient
 from postwren.protocols.sasl import Abort, ClientCredentials, choose, client_exchange
@@ -90,6 +90,7 @@ class Letter:
     pieces: Callable[[], Iterator[bytes]]
     header_is_ascii: Callable[[], bool]
     token: str = ""
+    wish: TlsWish = TlsWish.USUAL
 
 
 @dataclass(frozen=True, slots=True)

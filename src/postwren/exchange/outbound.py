@@ -21,10 +21,11 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from postwren.delivery.attempt import Fate, Outcome, Verdict
+from postwren.delivery.queue import Known
 from postwren.delivery.retry import Schedule
 from postwren.exchange.connection import Connection, Letter
 from postwren.exchange.home import Home
-from postwren.exchange.letter import read_letter
+from postwren.exchange.letter import WishOf, read_letter, usual_wish
 from postwren.exchange.limits import OutboundLimits
 from postwren.exchange.policy import TlsWish
 from postwren.exchange.pool import Pool
@@ -32,7 +33,7 @@ from postwren.exchange.road import NoRoad, Roads
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.model import Change
 from postwren.mailstore.port import Store
-from postwren.mailstore.queue import QueuedMessage, QueuedRecipient, is_of_outbox
+from postwren.mailstore.queue import QueuedRecipient, is_of_outbox
 from postwren.mailstore.service.queue import queue_mailbox
 from postwren.terms import AccountId, Uid
 
@@ -40,7 +41,7 @@ __all__ = ["Conclude", "Outbound"]
 
 log = logging.getLogger("postwren.outbound")
 
-Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome]], Awaitable[None]]
+Conclude: TypeAlias = Callable[[Uid, Sequence[Outcome], Known | None], Awaitable[None]]
 """Writes what became of recipients of a queued message, durably (`delivery.queue`)."""
 
 _BATCH: Final = 10  # rows that a worker takes at once
@@ -76,7 +77,7 @@ class Outbound:
         draw: Callable[[], float],
         schedule: Schedule = Schedule(),  # noqa: B008  # frozen
         limits: OutboundLimits = OutboundLimits(),  # noqa: B008  # frozen
-        wish_of: Callable[[QueuedMessage], TlsWish] | None = None,
+        wish_of: WishOf = usual_wish,
         home: Home | None = None,
     ) -> None:
         self._store = store
@@ -86,7 +87,7 @@ class Outbound:
         self._draw = draw
         self._schedule = schedule
         self._limits = limits
-        self._wish_of = wish_of or _wish_of
+        self._wish_of = wish_of
         self._home = home
         self._domains: dict[str, _Domain] = {}
         self._workers: set[asyncio.Task[None]] = set()
@@ -258,11 +259,11 @@ class Outbound:
             while some := list(islice(together, _TOGETHER)):
                 await asyncio.gather(*(self._record(uid, outcomes) for uid, outcomes in some))
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Conclude, however long the store takes to take it."""
         while True:
             try:
-                await self._conclude(uid, outcomes)
+                await self._conclude(uid, outcomes, known)
             except MailstoreError as error:
                 log.error("an attempt is not written down; tried again", extra={"fields": {"queue_id": uid, "why": str(error)}})
                 if self._is_closing:
@@ -318,7 +319,7 @@ class _Worker:
     async def _deliver(self, uid: Uid, rows: list[QueuedRecipient]) -> bool:
         """One message to all its recipients of the domain; whether the domain rests now."""
         engine, state = self._engine, self._state
-        letter = read_letter(engine._store, uid)
+        letter = read_letter(engine._store, uid, engine._wish_of)
         if letter is None:
             return await self._gone(uid)
         if engine._home is not None and engine._home.has(self._domain):
@@ -326,7 +327,7 @@ class _Worker:
         while rows:
             began = time.perf_counter()
             try:
-                connection = await self._connected(engine._wish_of(letter.message))
+                connection = await self._connected(letter.wish)
             except NoRoad as none:
                 return await self._no_road(uid, rows, none.verdict, began)
             is_used = connection.transactions > 0
@@ -336,7 +337,7 @@ class _Worker:
             if result.is_stale and is_used:  # it had been ended while it waited: nothing was said about this message
                 continue
             self._tell(uid, connection, result.outcomes, began)
-            await self._record(uid, result.outcomes)
+            await self._record(uid, result.outcomes, (letter.message, rows))
             took = any(outcome.verdict.fate is Fate.DELIVERED for outcome in result.outcomes)
             if took:
                 engine._took_mail(self._domain, state)
@@ -404,11 +405,11 @@ class _Worker:
         if connection is not None:
             self._engine._pool.end(connection)
 
-    async def _record(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def _record(self, uid: Uid, outcomes: Sequence[Outcome], known: Known | None = None) -> None:
         """Write while the next envelope is on its way: the octets behind it wait until this is durable."""
         await self._written()
         if outcomes:
-            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes))
+            self._writing = asyncio.get_running_loop().create_task(self._engine._record(uid, outcomes, known))
 
     async def _may_leave(self, _: Sequence[QueuedRecipient]) -> None:
         await self._written()
@@ -440,7 +441,3 @@ _NEW: Final = _Domain()
 
 def _all(rows: Sequence[QueuedRecipient], verdict: Verdict) -> list[Outcome]:
     return [Outcome(row.number, verdict) for row in rows]
-
-
-def _wish_of(message: QueuedMessage) -> TlsWish:
-    return TlsWish.REQUIRED if message.requires_tls else TlsWish.USUAL

@@ -1,7 +1,7 @@
 """Transport security of a running server: policies for outbound, their renewal, and the reports on it.
 
 security = TransportSecurity(store, resolver, hostname, contact, queue_clock, is_private_allowed=False)
-Roads(..., policies=security.policies);  Outbound(..., wish_of=security.wishes)
+Roads(..., policies=security.policies);  Outbound(..., wish_of=wish_of)
 await security.run()                    until cancelled
 await security.close()                  while the store is still open
 """
@@ -21,7 +21,6 @@ from postwren.exchange.policy import TlsPolicies
 from postwren.exchange.rules import Policies
 from postwren.exchange.tlsreport import Reporter, TlsReporter, TlsTally
 from postwren.exchange.web import StrangersWeb
-from postwren.exchange.wish import Wishes
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.terms import Address
@@ -56,7 +55,6 @@ class TransportSecurity:
         self._reporter = TlsReporter(tally, store, resolver, web, self._send, Reporter(hostname, contact), _utc_now)
         self._reporter.load()
         self.policies: TlsPolicies = Policies(resolver, self._sts, _utc_now, tally)
-        self.wishes = Wishes(store)
 
     async def run(self) -> None:
         """Renew policies once an hour, send reports when a day is over."""

@@ -19,10 +19,12 @@ from postwren.delivery.report import Reporter
 from postwren.delivery.retry import QueueClock, Schedule
 from postwren.delivery.signing import Signers
 from postwren.exchange.home import Home
+from postwren.exchange.letter import usual_wish
 from postwren.exchange.outbound import Outbound
 from postwren.exchange.road import Roads
 from postwren.exchange.security import TransportSecurity
 from postwren.exchange.setup import NoResolver, make_roads
+from postwren.exchange.wish import wish_of
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
 from postwren.mailstore.service.accounts import resolve
@@ -65,7 +67,7 @@ class OutboundService:
                 self.now,
                 random.random,
                 schedule=schedule,
-                wish_of=None if security is None else security.wishes,
+                wish_of=usual_wish if security is None else wish_of,
                 home=Home(store, time.time, locate),
             )
 

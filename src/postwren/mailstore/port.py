@@ -314,8 +314,9 @@ class Store(Protocol):
         Units run in the order in which they were queued, but for one with a long message: others may overtake it while its
         octets are synced. A unit may run twice, when its first run was undone (so it keeps no state of its own)."""
 
-    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
-        """`write` as a coroutine. Cancelling the wait does not undo the unit."""
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = (), *, is_small: bool = False) -> T:
+        """`write` as a coroutine. Cancelling the wait does not undo the unit. `is_small`: it reads and writes a few rows, and
+        may hold the loop for as long as that takes."""
 
     def perform_now(self, unit: Unit[T]) -> tuple[T] | None:
         """Run a unit that does nothing but change flags, before this returns: its outcome is visible at once and outlives this

@@ -226,7 +226,7 @@ class Outgoing:
             return
         fates = {outcome.verdict.fate for outcome in outcomes}
         also = self._copy(letter) if Fate.DELIVERED in fates else None
-        await self._conclude(letter.message.uid, outcomes, also)
+        await self._conclude(letter.message.uid, outcomes, also=also)
         self._passed.sent += Fate.DELIVERED in fates
         self._passed.refused += Fate.FAILED in fates
         self._passed.deferred += Fate.DEFERRED in fates

@@ -60,14 +60,14 @@ class CrashingStore(MemoryStore):
 
     crashes = False
 
-    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = (), *, is_small: bool = False) -> T:
         def run(tx: Transaction) -> T:
             result = unit(tx)
             if self.crashes:
                 raise ZeroDivisionError
             return result
 
-        return await super().perform(run, bodies)
+        return await super().perform(run, bodies, is_small=is_small)
 
 
 class Office:
@@ -315,6 +315,24 @@ def test_rows_that_changed_since_the_plan_are_planned_again() -> None:
         assert (o.told, o.scene.reader.queue_size()) == ([], (0, 0))
         await o.conclude(uid, [Outcome(2, FAILED)])  # nor of a message that is gone
         assert o.told == []
+
+    office(story)
+
+
+def test_rows_that_were_known_and_changed_since_are_read_again() -> None:
+    async def story(o: Office) -> None:
+        uid = await o.submit("a@b.example", "b@b.example")
+        message = o.scene.reader.queued_message(uid)
+        assert message is not None
+        known = message, o.rows(uid)
+        await o.scene.perform(drop([(uid, 1)]))
+        await o.conclude(uid, [Outcome(1, FAILED), Outcome(2, DEFERRED)], known)
+        (row,) = o.rows(uid)
+        assert (row.number, row.attempts, o.subjects()) == (2, 1, [])
+        await o.conclude(uid, [Outcome(2, FAILED)], (message, [row]))
+        assert (len(o.subjects()), o.scene.reader.queue_size()) == (1, (0, 0))
+        await o.conclude(uid, [Outcome(2, DELIVERED)], (message, [row]))  # of a message that is gone nothing is said
+        assert len(o.subjects()) == 1
 
     office(story)
 

@@ -34,13 +34,14 @@ async def put_and_tell(store: EmbeddedStore, data: bytes, also: Callable[[], obj
     return await store.perform(told, (body,))
 
 
-def test_a_short_delivery_runs_on_the_loop_and_anything_else_off_it(tmp_path: Path) -> None:
+def test_short_deliveries_and_a_few_rows_run_on_the_loop_and_anything_else_off_it(tmp_path: Path) -> None:
     async def tell(store: EmbeddedStore) -> None:
         here = threading.get_ident()
         await put(store, message(0))  # the first one needs a segment
         assert await put_and_tell(store, message(1)) == here
         assert await put_and_tell(store, message(2, 30_000)) != here
         assert await store.perform(lambda tx: threading.get_ident()) != here
+        assert await store.perform(lambda tx: threading.get_ident(), is_small=True) == here
         assert await put_and_tell(store, message(3)) == here
         assert contents(store) == [message(0), message(1), message(2, 30_000), message(3)]
 

@@ -196,7 +196,7 @@ class Exchange:
         self.engine = Outbound(self.store, self.roads, self.conclude, lambda: self.now, lambda: 0.5, limits=limits)
         self._told = asyncio.Event()
 
-    async def conclude(self, uid: Uid, outcomes: Sequence[Outcome]) -> None:
+    async def conclude(self, uid: Uid, outcomes: Sequence[Outcome], known: object = None) -> None:
         """What `delivery.queue` does, without reports: who waits is due in 600 seconds."""
         await self.may_conclude.wait()
         if self.refuses:

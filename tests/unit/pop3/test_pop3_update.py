@@ -117,7 +117,7 @@ class SlowStore(MemoryStore):
         self.gate.set()
         self.failure: Exception | None = None
 
-    async def perform(self, unit: Unit[Any], bodies: Sequence[NewBody] = ()) -> Any:
+    async def perform(self, unit: Unit[Any], bodies: Sequence[NewBody] = (), *, is_small: bool = False) -> Any:
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure

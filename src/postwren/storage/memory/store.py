@@ -60,7 +60,7 @@ class MemoryStore:
         if len(self._queue) == 1:
             loop.call_soon(self._run_queue)
 
-    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = ()) -> T:
+    async def perform(self, unit: Unit[T], bodies: Sequence[NewBody] = (), *, is_small: bool = False) -> T:  # noqa: ARG002
         """`write` as a coroutine."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
