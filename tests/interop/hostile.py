@@ -20,8 +20,11 @@ PASSWORD = "sesame"
 CONNECTIONS = 1200
 CACHES = 4 * (16 << 20)  # of derived.db and search.db, two connections each: full once enough came
 MEMORY_TOLERANCE = (32 << 20) + CACHES  # of anonymous memory, after everything, above the server that has served a few
-PORTS: Final = {"smtp": 25, "lmtp": 24, "pop3": 10, "pop3s": 95, "imap": 43, "imaps": 93}
-HELLO: Final = dict.fromkeys(PORTS, b"") | {"smtp": b"EHLO peer.example.net\r\n", "lmtp": b"LHLO peer.example.net\r\n"}
+PORTS: Final = {"smtp": 25, "lmtp": 24, "submission": 87, "submissions": 65, "pop3": 10, "pop3s": 95, "imap": 43, "imaps": 93}
+HELLO: Final = dict.fromkeys(PORTS, b"") | {
+    "lmtp": b"LHLO peer.example.net\r\n",
+    **dict.fromkeys(("smtp", "submission", "submissions"), b"EHLO peer.example.net\r\n"),
+}
 MARK: Final = b"ECHOED"  # no answer may repeat it
 
 
@@ -35,7 +38,7 @@ class World:
     rows: list[str] = field(default_factory=list)
 
     def peer(self, protocol: str, source: str = "127.0.0.1") -> Peer:
-        return Peer(self.server.port(PORTS[protocol]), source, is_tls=protocol in ("pop3s", "imaps"))
+        return Peer(self.server.port(PORTS[protocol]), source, is_tls=protocol in ("pop3s", "imaps", "submissions"))
 
     def memory(self) -> int:
         """Anonymous resident memory: mapped files of the store are not counted."""
@@ -58,7 +61,7 @@ def begin(folder: Path) -> Iterator[World]:
     config = folder / "postwren.toml"
     settings = '[log]\nformat = "json"\n[login]\nfailure_delay = 0.05\n[imap]\ncompress = true\n'
     config.write_text(f"{settings}[limits]\nconnections = {CONNECTIONS}\n")
-    accounts = "".join(f"{login}\t{PASSWORD}\n" for login in (ANN, HONEST, SINK))
+    accounts = "".join(f"{login}\t{PASSWORD}\n" for login in (ANN, HONEST, SINK, *map("{}@example.org".format, PORTS)))
     postwren("account", "add", "--from", "-", data=folder / "data", text=accounts)
     with Server(folder / "data", "--config", str(config)) as server:
         world = World(server)
@@ -83,8 +86,16 @@ def deliver(world: World, login: str, message: bytes, protocol: str = "smtp") ->
         assert peer.say(b"QUIT").startswith(b"221")
 
 
-def transaction(peer: Peer, login: str, message: bytes) -> bytes:
-    assert peer.say(b"MAIL FROM:<sender@example.net>").startswith(b"250")
+def ready(world: World, protocol: str) -> Peer:
+    """A peer that may begin a transaction: greeted, and logged in as SINK where one must be."""
+    peer = greeted(world, protocol)
+    if protocol == "submissions":
+        assert peer.say(b"AUTH PLAIN " + login(SINK.encode(), PASSWORD.encode())).startswith(b"235")
+    return peer
+
+
+def transaction(peer: Peer, login: str, message: bytes, sender: str = "sender@example.net") -> bytes:
+    assert peer.say(b"MAIL FROM:<%s>" % sender.encode()).startswith(b"250")
     assert peer.say(b"RCPT TO:<%s>" % login.encode()).startswith(b"250")
     assert peer.say(b"DATA").startswith(b"354")
     peer.send(message + b".\r\n")

@@ -13,6 +13,8 @@ __all__ = ["ANSWER", "LEGITIMATE", "Peer", "insecure"]
 ANSWER: Final = {
     "smtp": re.compile(rb"[2345]\d\d[ -][ -~]*\r\n"),
     "lmtp": re.compile(rb"[2345]\d\d[ -][ -~]*\r\n"),
+    "submission": re.compile(rb"[2345]\d\d[ -][ -~]*\r\n"),
+    "submissions": re.compile(rb"[2345]\d\d[ -][ -~]*\r\n"),
     "pop3": re.compile(rb"(\+OK|-ERR|\+)[ -~]*\r\n"),
     "pop3s": re.compile(rb"(\+OK|-ERR|\+)[ -~]*\r\n"),
     "imap": re.compile(rb"(\+ |(\*|[!-~]{1,255}) (OK|NO|BAD|BYE|CAPABILITY|ID) )[ -~]*\r\n"),

@@ -25,7 +25,6 @@ from postwren.client.conversation import Security
 from postwren.mailstore.errors import LoginInvalid, MailstoreError
 from postwren.mailstore.port import Reader, Store, Transaction
 from postwren.mailstore.service.accounts import canonical_login, create_account
-from postwren.sync.alarm import Pace
 from postwren.sync.report import Failed, size
 from postwren.sync.run import account_of, identify, run, try_login, under_lock
 from postwren.sync.secret import forget_secret, keep_secret, run_command
@@ -43,9 +42,6 @@ from postwren.sync.settings import (
     remove_settings,
     save_settings,
 )
-from postwren.sync.status import outbox_state, status_of
-from postwren.sync.verify import verify
-from postwren.sync.watch import watch
 from postwren.wire.secret import Secret
 
 if TYPE_CHECKING:
@@ -186,6 +182,8 @@ def run_(
         with Teller(as_json=as_json) as tell:
             if watches:
                 from postwren.cli.sending import sending
+                from postwren.sync.alarm import Pace
+                from postwren.sync.watch import watch
 
                 stop = _stopped_by_signal()
                 async with sending(store, place.data, tell):
@@ -245,6 +243,8 @@ def verify_(
     """Compare the copy with the server, and every message here with what it was. Ends with 1 where they differ."""
 
     async def work(store: Store, place: Place) -> bool:
+        from postwren.sync.verify import verify
+
         chosen = _chosen(store.reader, place, address)
         with Teller(as_json=as_json) as tell:
             outcomes = [await verify(store, place.data, settings, tell, time.time, is_quick=quick) for settings in chosen]
@@ -305,6 +305,8 @@ def status(
     """Say what is where, and how the last run ended."""
 
     async def work(store: Store, place: Place) -> None:
+        from postwren.sync.status import status_of
+
         rows = []
         for settings in _chosen(store.reader, place, address):
             account = store.reader.account_by_login(settings.address)
@@ -372,6 +374,8 @@ def remove(address: AddressArgument, data: DataOption = None, config: ConfigOpti
     """Synchronise an account no more. Its mail stays here, and on the server what is there."""
 
     async def work(store: Store, place: Place) -> None:
+        from postwren.sync.status import outbox_state
+
         settings = load_settings(place.data, _canonical(store.reader, address))
         with under_lock(place.data, settings.address):
             waits = outbox_state(store.reader, settings.address, None)

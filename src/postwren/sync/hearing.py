@@ -85,7 +85,9 @@ class Hearing:
         heard = self._heard.setdefault(mailbox, _Heard())
         if self.is_waiting:
             heard.serial = self._next_serial()
-        heard.values, heard.has_lost = dict(values), False
+        if not values.items() <= heard.values.items():  # a run asks for less than all, and what is as it was is no news
+            heard.values = dict(values)
+        heard.has_lost = False
 
     def _next_serial(self) -> int:
         self._serial += 1
@@ -126,10 +128,14 @@ class Hearing:
 
 
 def _is_as_here(values: Mapping[StatusItem, int], replica: Replica, total: int) -> bool:
-    """Only where all of it was said."""
-    there = tuple(values.get(item) for item in (StatusItem.UIDVALIDITY, StatusItem.UIDNEXT, StatusItem.MESSAGES))
-    modseq = values.get(StatusItem.HIGHESTMODSEQ, 0)
-    return there == (replica.uidvalidity, replica.uidnext, total) and modseq == replica.highestmodseq
+    """Only where enough of it was said: where modseqs are counted a run asks for no more than these (`Remote.mailboxes`)."""
+    there = tuple(values.get(item) for item in (StatusItem.UIDVALIDITY, StatusItem.HIGHESTMODSEQ))
+    uidnext, messages = values.get(StatusItem.UIDNEXT), values.get(StatusItem.MESSAGES)
+    if (uidnext or replica.uidnext, total if messages is None else messages) != (replica.uidnext, total):
+        return False
+    if replica.highestmodseq:
+        return there == (replica.uidvalidity, replica.highestmodseq)
+    return None not in (uidnext, messages) and there[0] == replica.uidvalidity and not there[1]
 
 
 Edits: TypeAlias = frozenset[tuple[int, object]]

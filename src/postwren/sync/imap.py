@@ -24,7 +24,7 @@ from postwren.sync.identity import email_sizes, recognise, repair
 from postwren.sync.look import Arrived, Checkpoint, Known, Look, MailboxRefused
 from postwren.sync.names import Names, base_mailboxes, local_mailboxes, remote_mailboxes
 from postwren.sync.plan import Agreed, MailboxState, New, Plan, brake, plan, plan_mailboxes
-from postwren.sync.remote import Listed, Remote
+from postwren.sync.remote import Listed, Remote, Stood
 from postwren.sync.report import Held, Noted, Step, Tell
 from postwren.sync.settings import Choices
 from postwren.terms import AccountId, EmailId, MailboxId, ModSeq
@@ -123,7 +123,7 @@ class _Run:
         self.apply.again = False
         self.apply.unsettled.clear()
         focus, self._focus = self._focus, None
-        listed = await self._mailboxes(await self._remote.mailboxes() if focus is None else list(focus.listed))
+        listed = await self._mailboxes(await self._remote.mailboxes(await self._known()) if focus is None else list(focus.listed))
         self.outcome.listed = listed
         wanted = listed if focus is None else [_unseen(one) for one in listed if one.remote_name in focus.remote_names]
         compared = await self._compare({mailbox.remote_name: mailbox for mailbox in wanted})
@@ -185,6 +185,21 @@ class _Run:
             self.outcome.is_complete = False
 
     # -- mailboxes
+
+    async def _known(self) -> dict[str, Stood]:
+        """Of mailboxes that are here as they were: of one that was deleted or renamed here it counts whether mail came to it."""
+
+        def stood(reader: Reader) -> dict[str, Stood]:
+            names = {row.mailbox_id: row.name for row in reader.mailboxes(self._account_id)}
+            return {
+                row.remote_name: Stood(
+                    row.uidvalidity, row.uidnext, reader.pair_count(self._account_id, row.mailbox_id), row.object_id
+                )
+                for row in reader.replicas(self._account_id)
+                if row.uidvalidity and names.get(row.mailbox_id) == row.name
+            }
+
+        return await self._store.read(stood)
 
     async def _mailboxes(self, listed: list[Listed]) -> list[Listed]:
         """Carry out what is to be done to whole mailboxes; how they stand then."""

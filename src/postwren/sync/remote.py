@@ -5,7 +5,7 @@ done in a longer way: MOVE as copy and expunge, UID EXPUNGE only where nothing e
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
@@ -54,6 +54,8 @@ WHOLE: Final = Section(is_peek=True)
 PIECE: Final = 1 << 20
 """Octets of a large message that are asked for at once; what came is kept when the line is cut."""
 _NO_MAILBOX: Final = frozenset({"\\noselect", "\\nonexistent"})
+_CHANGED: Final = (StatusItem.UIDVALIDITY, StatusItem.HIGHESTMODSEQ)
+"""Where messages that vanish count as changes too (RFC 7162 section 3.2.1), nothing is as it was without these being so."""
 _USES: Final = {use.value.lower(): use for use in SpecialUse}
 
 
@@ -67,6 +69,20 @@ class Listed:
     checkpoint: Checkpoint | None
     messages: int
     object_id: str | None
+
+
+class Stood(NamedTuple):
+    """How a mailbox stood when it was last compared."""
+
+    uidvalidity: int
+    uidnext: int
+    messages: int
+    object_id: str | None
+
+    def values(self) -> dict[StatusItem, StatusValue]:
+        """As STATUS tells it."""
+        told: dict[StatusItem, StatusValue] = {StatusItem.UIDNEXT: self.uidnext, StatusItem.MESSAGES: self.messages}
+        return told | ({StatusItem.MAILBOXID: self.object_id} if self.object_id is not None else {})
 
 
 class Pulled(NamedTuple):
@@ -110,9 +126,11 @@ class Remote:
 
     # -- mailboxes
 
-    async def mailboxes(self) -> list[Listed]:
-        """All of them with how they stand: one round trip with LIST-STATUS, two without."""
+    async def mailboxes(self, known: Mapping[str, Stood] | None = None) -> list[Listed]:
+        """All of them with how they stand: one round trip with LIST-STATUS, two without. Of those that are `known` by names a
+        server with QRESYNC is asked for no more than tells a change; the rest is as it was, or SELECT says it."""
         items = self._items()
+        known = known if known and self.abilities.qresync and self.abilities.list_status else {}
         entries: list[ListEntry] = []
         states: dict[str, dict[StatusItem, StatusValue]] = {}
 
@@ -123,11 +141,18 @@ class Remote:
                 case MailboxStatus(mailbox, values):
                     states[mailbox] = dict(values)
 
-        returned = ListReturn(special_use=self.abilities.special_use, status=items if self.abilities.list_status else None)
+        asked = _CHANGED if known else items
+        returned = ListReturn(special_use=self.abilities.special_use, status=asked if self.abilities.list_status else None)
         is_extended = self.abilities.list_status or self.abilities.special_use
         await self._all([*self._enable(), Step(List("", ("*",), returned=returned if is_extended else None), told)])
         entries = [entry for entry in entries if not _NO_MAILBOX & {attribute.lower() for attribute in entry.attributes}]
-        missing = [entry.mailbox for entry in entries if entry.mailbox not in states]
+        missing = []
+        for entry in entries:
+            stood, values = known.get(entry.mailbox), states.get(entry.mailbox)
+            if values is not None and stood is not None and values.get(StatusItem.UIDVALIDITY) == stood.uidvalidity:
+                values |= stood.values() | values
+            elif values is None or known:
+                missing.append(entry.mailbox)
         await self.client.run_all([Step(Status(name, items), told) for name in missing])  # one may refuse
         return [_listed(entry, states.get(entry.mailbox, {})) for entry in entries]
 
