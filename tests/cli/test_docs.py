@@ -16,7 +16,7 @@ pytestmark = pytest.mark.real
 FENCED = re.compile(r"```[a-z]*\n(.*?)```", re.S)
 INLINE = re.compile(r"`((?:postwren|echo) [^`]+)`")
 LISTENS = ("postwren serve", "postwren sync run --watch", "make ")  # covered by their own tests
-NEEDS_NAMES = re.compile(r"ADDRESS|LOGIN|PATH|COPY|DOMAIN")
+NEEDS_NAMES = re.compile(r"ADDRESS|LOGIN|PATH|COPY|DOMAIN|\bID\b")
 
 
 def commands(name: str) -> list[str]:
