@@ -70,7 +70,7 @@ def test_a_call_that_took_too_long_closes_the_connection() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        device = Imap("127.0.0.1", listener.getsockname()[1], security=Security.NONE, timeout=0.05)
+        device = Imap("127.0.0.1", listener.getsockname()[1], security=Security.NONE, timeout=0.5)
         with device:
             thread.join()
             with pytest.raises(TimeoutError):

@@ -313,7 +313,8 @@ def test_nothing_new_is_one_round_trip_for_the_whole_account() -> None:
         await world.synchronise(device)
         await world.synchronise(device)
         turns, _, received = world.line.count()
-        assert (turns, received <= 51 * 200) == (1, True)
+        assert turns == 1
+        assert received <= 51 * 112  # their names, UIDVALIDITY and HIGHESTMODSEQ
 
     in_world(story)
 

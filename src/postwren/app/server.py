@@ -8,10 +8,12 @@ Signals: SIGTERM and SIGINT end the server after the commands under way, SIGHUP 
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,7 @@ from pathlib import Path
 import apsw
 
 from postwren.app.services import Service, Services
-from postwren.app.settings import caps, login_policy
+from postwren.app.settings import caps, judge_config, login_policy
 from postwren.config.loader import ConfigError
 from postwren.config.schema import Config
 from postwren.mailstore.errors import MailstoreError, StoreFailed
@@ -121,10 +123,9 @@ class Server:
         try:
             await listener.start(service.places)
         except OSError as error:
-            places = ", ".join(str(p) if isinstance(p, Path) else f"{p[0]}:{p[1]}" for p in service.places)
             if not self._is_dev:
-                raise ConfigError(f"cannot listen for {service.name} on {places}: {error.strerror}") from None
-            log.warning("left out", extra={"fields": {"service": service.name, "place": places, "why": error.strerror}})
+                raise ConfigError(f"cannot listen for {service.name} on {error.filename}: {_advised(error)}") from None
+            log.warning("left out", extra={"fields": {"service": service.name, "place": error.filename, "why": error.strerror}})
         ports[service.name] = listener.ports
 
     async def close(self) -> None:
@@ -205,7 +206,12 @@ async def _sweep(snapshots: Snapshots) -> None:
 async def run_server(
     data: Path, config: Config, is_dev: bool, ready: Callable[[dict[str, list[int]]], None], resolver: Resolver | None = None
 ) -> int:
-    """Run until a signal or a failing disk; returns the exit code. `resolver`: in the place of the system's."""
+    """Run until a signal or a failing disk; returns the exit code. `resolver`: in the place of the system's.
+
+    Raises ConfigError."""
+    judge_config(config)
+    if not is_dev and "." not in (name := config.hostname or socket.getfqdn()):
+        log.warning("hostname is not set; others refuse mail from a server without a name", extra={"fields": {"name": name}})
     server = Server(data, config, is_dev=is_dev, resolver=resolver)
     ports = await server.start()
     loop = asyncio.get_running_loop()
@@ -220,6 +226,20 @@ async def run_server(
         wait.cancel()
     await server.close()
     return 1 if server.failure.is_set() else 0
+
+
+def _advised(error: OSError) -> str:
+    """Why a port cannot be had, and what helps."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "another program listens there (`ss -ltnp` shows which); end it, or name another port in [listen]"
+        case errno.EACCES:
+            return (
+                "ports below 1024 are for root and for services with CAP_NET_BIND_SERVICE (docs/guide.md has a unit for systemd)"
+            )
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have that address"
+    return error.strerror or str(error)
 
 
 def _lock(data: Path) -> int:

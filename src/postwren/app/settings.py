@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -9,14 +10,17 @@ from typing import Final
 import msgspec
 
 from postwren.config.loader import ConfigError
-from postwren.config.schema import Config, Listen
+from postwren.config.schema import Config, Listen, Tls
+from postwren.delivery.dnslist import ListInvalid, parse_lists
 from postwren.delivery.door import Network
+from postwren.exchange.setup import NoResolver, make_roads
 from postwren.server.login import LoginPolicy
 from postwren.server.smtp.settings import SUBMISSION, SmtpSettings
 from postwren.terms import Address
-from postwren.transport.deadline import Patience
+from postwren.transport.deadline import Patience, Watch
 from postwren.transport.limit import Caps
 from postwren.transport.listener import Place
+from postwren.transport.tls import ServerTls
 
 __all__ = [
     "IMAP_PATIENCE",
@@ -24,6 +28,7 @@ __all__ = [
     "SMTP_PATIENCE",
     "caps",
     "dev_listen",
+    "judge_config",
     "login_policy",
     "networks",
     "places",
@@ -46,6 +51,51 @@ DEV_PORTS: Final = {
     "pop3s": 95,
     "http": 80,
 }  # the last two digits of the standard ports
+
+
+def judge_config(config: Config) -> None:
+    """Everything that can be known to be wrong before a server starts: files are opened, nobody is asked. Raises ConfigError,
+    which names the option."""
+    for texts in msgspec.structs.asdict(config.listen).values():
+        places(texts)
+    networks("smtp.trusted_networks", config.smtp.trusted_networks)
+    login_policy(config, is_dev=False)
+    try:
+        parse_lists(config.judge.dns_lists)
+    except ListInvalid as error:
+        raise ConfigError(f"judge.dns_lists: {error}") from None
+    make_roads(config.outbound, config.hostname, NoResolver(), Watch(time.monotonic))
+    _judge_tls(config.tls)
+    if config.tls.acme:
+        _judge_acme(config)
+
+
+def _judge_tls(tls: Tls) -> None:
+    if not (tls.certificate or tls.key):
+        return
+    if not (tls.certificate and tls.key):
+        raise ConfigError("tls.certificate and tls.key go together")
+    for option, path in (("certificate", tls.certificate), ("key", tls.key)):
+        try:
+            with Path(path).open("rb"):
+                pass
+        except OSError as error:
+            raise ConfigError(f"tls.{option}: {path}: {error.strerror}") from None
+    try:
+        ServerTls(Path(tls.certificate), Path(tls.key))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise ConfigError(
+            f"tls.certificate, tls.key: not a chain and the key of its first certificate in PEM ({error})"
+        ) from None
+
+
+def _judge_acme(config: Config) -> None:
+    if config.tls.certificate:
+        raise ConfigError("tls.acme goes without tls.certificate and tls.key: say which of the two you want")
+    if "." not in config.hostname:
+        raise ConfigError('tls.acme needs the name that the certificate is for: hostname = "mail.example.org"')
+    if not (config.listen.http or config.tls.acme_dns_server):
+        raise ConfigError('tls.acme needs http = ["0.0.0.0:80", "[::]:80"] in [listen], or tls.acme_dns_server')
 
 
 def dev_listen(port_base: int) -> Listen:
@@ -72,10 +122,12 @@ def _place(text: str) -> Place:
         return Path(text)
     host, _, port = text.rpartition(":")
     try:
-        address = str(ipaddress.ip_address(host.strip("[]")))
-        return address, int(port)
+        address, number = str(ipaddress.ip_address(host.strip("[]"))), int(port)
+        if number > 65_535:
+            raise ValueError
     except ValueError:
         raise ConfigError(f"listen: {text!r} is neither ADDRESS:PORT ([ADDRESS]:PORT for IPv6) nor a path") from None
+    return address, number
 
 
 def caps(config: Config) -> Caps:

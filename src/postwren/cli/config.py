@@ -12,8 +12,11 @@ app = typer.Typer(help="Check the configuration, or print an example.", no_args_
 
 @app.command("check")
 def check(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
-    """Read the configuration as the server would, and show what differs from the defaults."""
+    """Judge the configuration as the server would, and show what differs from the defaults."""
+    from postwren.app.settings import judge_config  # it loads the whole server, which other commands do without
+
     place = Place.find(data, config)
+    judge_config(place.config)
     defaults = msgspec.to_builtins(Config())
     values = msgspec.to_builtins(place.config)
     if as_json:

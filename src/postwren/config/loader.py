@@ -13,6 +13,14 @@ from postwren.config.schema import Config
 __all__ = ["ConfigError", "load_config", "options"]
 
 PREFIX = "POSTWREN_"
+_PLAIN = {
+    "array": 'a list such as ["a", "b"]',
+    "bool": "true or false",
+    "str": 'a text in "quotes"',
+    "int": "a number",
+    "float": "a number",
+    "object": "a section or table",
+}
 NOT_OPTIONS = {"POSTWREN_DATA", "POSTWREN_CONFIG"}  # read by the command line
 
 
@@ -49,7 +57,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        hint = "; a text stands in quotes" if "Invalid value" in str(error) else ""
+        raise ConfigError(f"{path}: not TOML: {error}{hint}") from None
 
 
 def _set_from_environment(values: dict[str, Any], name: str, text: str) -> None:
@@ -87,6 +96,8 @@ def _explain(message: str) -> str:
         return (
             f"[{place}] has no option {unknown!r}{_near(unknown, known)}" if place else f"no {unknown!r}{_near(unknown, known)}"
         )
+    for term, plain in _PLAIN.items():
+        what = what.replace(f"`{term}`", plain)
     return f"{place}: {what}" if place else what
 
 

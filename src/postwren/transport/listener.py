@@ -6,6 +6,7 @@ be inherited. Out of file descriptors, both event loops drop or delay the new co
 
 import asyncio
 import contextlib
+import errno
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -40,14 +41,9 @@ class Listener:
         self.ports: list[int] = []  # of the IP places, in their order
 
     async def start(self, places: Sequence[Place]) -> None:
-        """Bind all of them and accept; raises OSError with nothing left bound."""
-        sockets: list[socket.socket] = []
-        try:
-            sockets.extend(self._bind(place) for place in places)
-        except OSError:
-            for sock in sockets:
-                sock.close()
-            raise
+        """Bind all of them and accept; raises OSError, whose `filename` is the place, with nothing left bound. "[::]" beside
+        another place is left out where the machine has no IPv6."""
+        sockets = self._bind_all(places)
         loop = asyncio.get_running_loop()
         for sock in sockets:
             if sock.family == socket.AF_UNIX:
@@ -92,6 +88,20 @@ class Listener:
         if not self._links:
             self._empty.set()
 
+    def _bind_all(self, places: Sequence[Place]) -> list[socket.socket]:
+        bound: list[socket.socket] = []
+        for place in places:
+            try:
+                bound.append(self._bind(place))
+            except OSError as error:
+                if error.errno == errno.EAFNOSUPPORT and not isinstance(place, Path) and place[0] == "::" and len(places) > 1:
+                    continue
+                for sock in bound:
+                    sock.close()
+                error.filename = _shown(place)
+                raise
+        return bound
+
     def _bind(self, place: Place) -> socket.socket:
         if isinstance(place, Path):
             return self._bind_path(place)
@@ -127,3 +137,10 @@ class Listener:
             raise
         self._paths.append(path)
         return sock
+
+
+def _shown(place: Place) -> str:
+    if isinstance(place, Path):
+        return str(place)
+    host, port = place
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

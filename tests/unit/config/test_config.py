@@ -59,6 +59,8 @@ def test_a_table_comes_from_the_environment_too(tmp_path: Path) -> None:
         ("[smtp]\nsize_limt = 3\n", "did you mean 'size_limit'"),
         ("[smpt]\n", "did you mean 'smtp'"),
         ("x =", "not TOML"),
+        ("hostname = mail\n", "not TOML.*a text stands in quotes"),
+        ("[listen]\nsmtp = 'a:25'\n", r'listen.smtp: Expected a list such as \["a", "b"\], got a text'),
         ("[smtp]\nsize_limit = 'a'\n", "smtp.size_limit"),
         ("[smtp]\nsize_limit = -1\n", "smtp.size_limit"),
         ("[log]\nlevel = 'loud'\n", "log.level"),

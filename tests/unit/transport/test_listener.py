@@ -1,6 +1,8 @@
 """Listeners: places, caps at the door, the orderly end, and too few file descriptors."""
 
 import asyncio
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -43,11 +45,34 @@ def test_a_place_that_is_taken_leaves_nothing_bound(loop: str) -> None:
     async def work() -> None:
         async with Stage() as stage:
             second = Listener(stage.config, stage._session)
-            with pytest.raises(OSError, match="in use"):
+            with pytest.raises(OSError, match="in use") as caught:
                 await second.start([("127.0.0.1", 0), ("127.0.0.1", stage.port)])
+            assert caught.value.filename == f"127.0.0.1:{stage.port}"
             await second.close(0)
 
     run(loop, work())
+
+
+def test_where_there_is_no_ipv6_all_of_its_addresses_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyIpv4(socket.socket):
+        def __init__(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, *others: int) -> None:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+            super().__init__(family, kind, *others)
+
+    async def work() -> None:
+        async with Stage() as stage:
+            monkeypatch.setattr(socket, "socket", OnlyIpv4)
+            listener = Listener(stage.config, stage._session)
+            await listener.start([("127.0.0.1", 0), ("::", 0)])
+            assert len(listener.ports) == 1
+            for places in ([("::", 0)], [("127.0.0.1", 0), ("::1", 0)]):
+                with pytest.raises(OSError, match="not supported"):
+                    await Listener(stage.config, stage._session).start(places)
+            monkeypatch.undo()
+            await listener.close(0)
+
+    run("asyncio", work())
 
 
 @each_loop

@@ -136,12 +136,14 @@ URL_UNRESOLVED: Final = Reply(554, "5.6.6", "The URL leads to no octets")  # RFC
 HOLD_SYNTAX: Final = Reply(501, "5.5.4", "Release time not understood")  # RFC 4865 3
 HOLD_TOO_LONG: Final = Reply(501, "5.5.4", "Release time is further away than this server holds mail")  # RFC 4865 4
 BINARY_NEEDS_CHUNKS: Final = Reply(503, "5.5.1", "BINARYMIME goes by BDAT")  # RFC 3030 3
-PIPELINED: Final = Reply(503, "5.5.0", "Improper pipelining")  # RFC 2920 3.1
-TLS_PIPELINED: Final = Reply(501, "5.5.1", "Octets behind STARTTLS")
+PIPELINED: Final = Reply(503, "5.5.0", "Commands came that had to wait for the answer before them")  # RFC 2920 3.1
+TLS_PIPELINED: Final = Reply(501, "5.5.1", "Nothing may follow STARTTLS before TLS is on")
 NOT_SMTP: Final = Reply(421, "4.7.0", "This is a mail server")
 
 # -- message and limits
-BARE_LINE_END: Final = Reply(550, "5.6.11", "Bare CR, bare LF or NUL in the message")  # RFC 5321 2.3.8, A-20
+BARE_LINE_END: Final = Reply(
+    550, "5.6.11", "The message has a bare CR, a bare LF or a NUL; lines end with CRLF"
+)  # RFC 5321 2.3.8, A-20
 MESSAGE_TOO_BIG: Final = Reply(552, "5.3.4", "Message is too big")  # RFC 1870 6
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients")  # RFC 5321 4.5.3.1.10
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors")

@@ -47,15 +47,15 @@ NO_HOLD_HERE: Final = Reply(550, "5.7.1", "Nothing is held back here: send it wi
 NO_SUCH_DOMAIN: Final = Reply(550, "5.1.2", "No mail can be sent to this domain: it is no name of the Internet's")  # RFC 3463 3.2
 MAILBOX_FULL: Final = Reply(452, "4.2.2", "The mailbox is full")
 AUTH_REQUIRED: Final = Reply(530, "5.7.0", "Authentication required")  # RFC 4954 6
-NO_TLS: Final = Reply(454, "4.7.0", "TLS is not available")  # RFC 3207 4
-TIMED_OUT: Final = Reply(421, "4.4.2", "Too long without a word")  # RFC 5321 4.5.3.2.7
+NO_TLS: Final = Reply(454, "4.7.0", "TLS is not available here now")  # RFC 3207 4
+TIMED_OUT: Final = Reply(421, "4.4.2", "Nothing was heard for too long")  # RFC 5321 4.5.3.2.7
 SERVER_ENDS: Final = Reply(421, "4.3.2", "The server is closing")  # RFC 5321 3.8
 BUG: Final = Reply(451, "4.3.0", "Something is wrong with this server; please try later")
 
 _STORE: Final[dict[type[MailstoreError], Reply]] = {
-    StoreFull: Reply(452, "4.3.1", "No space"),  # D-04
+    StoreFull: Reply(452, "4.3.1", "There is no space for mail here now; please try later"),  # D-04
     OverQuota: MAILBOX_FULL,
-    StoreFailed: Reply(421, "4.3.0", "The store failed"),
+    StoreFailed: Reply(421, "4.3.0", "This server cannot keep mail now; please try later"),
     StoreClosed: SERVER_ENDS,
     NoSuchAccount: UNKNOWN_RECIPIENT,  # removed between RCPT and the end of the data
     NoSuchMailbox: UNKNOWN_RECIPIENT,
@@ -71,9 +71,9 @@ FAULTS: Final[dict[Fault, Reply]] = {
 }
 LOGINS: Final[dict[RefusalReason, Reply]] = {  # RFC 4954 4, 6
     RefusalReason.WRONG: Reply(535, "5.7.8", "Authentication credentials invalid"),
-    RefusalReason.MALFORMED: Reply(501, "5.5.2", "Not this mechanism's grammar"),
+    RefusalReason.MALFORMED: Reply(501, "5.5.2", "The login is not in the form of this mechanism"),
     RefusalReason.CANCELLED: Reply(501, "5.7.0", "Authentication cancelled"),
-    RefusalReason.PRIVACY_REQUIRED: Reply(538, "5.7.11", "Encryption required"),
+    RefusalReason.PRIVACY_REQUIRED: Reply(538, "5.7.11", "Start TLS first: no password is asked for in the clear"),
     RefusalReason.UNSUPPORTED: Reply(504, "5.5.4", "No such mechanism here"),
     RefusalReason.BUSY: Reply(454, "4.7.0", "Too many logins; please try later"),
 }
