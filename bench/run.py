@@ -1,4 +1,4 @@
-"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3,sync-imap,relay,queue]
+"""python -m bench.run [--rows lmtp,smtp,pop3,idle,import,trace,imap,imap-idle,million,sync-pop3,sync-imap,relay,queue,floor]
     [--only ROW,...] [--quick] [--peers-only]
 
 Sets up private peers (Dovecot in three formats, Postfix in front of one, Cyrus) and our server below a temporary folder, runs
@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import corpus, device, device_imap, durability, imap, importing, mailflow, million, relay
+from bench import corpus, device, device_imap, durability, floor, imap, importing, mailflow, million, relay
 from bench.lab.cyrus import Cyrus
 from bench.lab.dovecot import FORMATS, Dovecot
 from bench.lab.postfix import Postfix
@@ -41,6 +41,7 @@ GROUPS = (
     "sync-imap",
     "relay",
     "queue",
+    "floor",
 )
 DEFAULT = ",".join(GROUPS)
 
@@ -98,6 +99,9 @@ def _group(group: str, rows: Rows, folder: Path, options: argparse.Namespace, tr
         return
     if group == "queue":
         relay.queue_rows(rows, folder, int(100_000 * scale))
+        return
+    if group == "floor":
+        floor.floor_rows(rows, scale)
         return
     with contextlib.ExitStack() as stack:
         ours = [] if options.peers_only else [stack.enter_context(_ours(folder, starts=group not in ("import", "million")))]
