@@ -162,8 +162,7 @@ class Load:
         rnd = random.Random(seed)
         while not self.is_over:
             self.is_up.wait()
-            with suppress(*BROKEN):
-                talk = Sender(self.server.base + 87)
+            with suppress(*BROKEN), Sender(self.server.base + 87) as talk:
                 plain = base64.b64encode(f"\0{SENDER}\0pass".encode())
                 talk.sock.sendall(b"AUTH PLAIN " + plain + b"\r\n")
                 if not talk.reply().startswith(b"235"):
