@@ -144,8 +144,10 @@ def remove_entries(connection: apsw.Connection, account_id: int, mailbox_id: int
         " uidl FROM entry WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4",
         (*key, modseq),
     )
+    is_queue = value(connection, "SELECT login FROM account WHERE account_id = ?", account_id) == QUEUE_LOGIN
+    _forget_tokens(connection, where, key, is_queue=is_queue)
     connection.execute(f"DELETE FROM entry {where}", key)  # noqa: S608 - `where` is above
-    if value(connection, "SELECT login FROM account WHERE account_id = ?", account_id) == QUEUE_LOGIN:
+    if is_queue:
         for table in ("queued", "queued_recipient"):
             connection.execute(f"DELETE FROM {table} WHERE uid BETWEEN ? AND ?", (lo, hi))  # noqa: S608 - names of ours
     for _, email_id in entries:
@@ -156,6 +158,21 @@ def remove_entries(connection: apsw.Connection, account_id: int, mailbox_id: int
         "UPDATE mailbox SET highestmodseq = ? WHERE account_id = ? AND mailbox_id = ?", (modseq, account_id, mailbox_id)
     )
     recount(connection, account_id, mailbox_id)
+
+
+def _forget_tokens(connection: apsw.Connection, where: str, key: tuple[int, int, int, int], *, is_queue: bool) -> None:
+    """Whoever submits again what is removed here must not hear that it was accepted (ADR 0020). The queue's rows name their
+    token; of what was for accounts here alone, all tokens of that second go, but for those whose message waits in the queue:
+    then something may be sent twice, which is better than never."""
+    named = "queued.account_id = submission.account_id AND queued.token = submission.token"
+    if is_queue:
+        found = f"SELECT 1 FROM queued WHERE queued.uid BETWEEN ? AND ? AND {named}"  # noqa: S608 - words of ours
+        connection.execute(f"DELETE FROM submission WHERE EXISTS ({found})", key[2:])  # noqa: S608 - words of ours
+        return
+    seconds = f"SELECT savedate FROM entry {where}"  # noqa: S608 - words of ours
+    waits = f"SELECT 1 FROM queued WHERE {named}"  # noqa: S608 - words of ours
+    sql = f"DELETE FROM submission WHERE submitted IN ({seconds}) AND NOT EXISTS ({waits})"  # noqa: S608 - words of ours
+    connection.execute(sql, key)
 
 
 def sweep_spool(volume: Volume, spool: Path) -> int:
