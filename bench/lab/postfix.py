@@ -66,7 +66,6 @@ lmtp      unix  - - n - 40 lmtp
 smtp      unix  - - n - - smtp
 error     unix  - - n - - error
 virtual   unix  - n n - - virtual
-tlsmgr    unix  - - n 1000? 1 tlsmgr
 retry     unix  - - n - - error
 discard   unix  - - n - - discard
 tlsproxy  unix  - - n - 0 tlsproxy

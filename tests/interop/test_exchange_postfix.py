@@ -151,6 +151,7 @@ def reported(octets: bytes) -> tuple[str, str]:
     assert (message.get_content_type(), message.get_param("report-type")) == ("multipart/report", "delivery-status")
     parts = message.get_payload()
     assert isinstance(parts, list)
+    assert isinstance(parts[1], Message)
     groups = parts[1].get_payload()
     assert isinstance(groups, list)
     assert isinstance(groups[1], Message)
