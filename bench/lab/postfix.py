@@ -65,6 +65,7 @@ proxymap  unix  - - n - - proxymap
 lmtp      unix  - - n - 40 lmtp
 smtp      unix  - - n - - smtp
 error     unix  - - n - - error
+virtual   unix  - n n - - virtual
 retry     unix  - - n - - error
 discard   unix  - - n - - discard
 tlsproxy  unix  - - n - 0 tlsproxy
