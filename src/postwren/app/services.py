@@ -31,7 +31,8 @@ from postwren.delivery.greylist import Greylist
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.signing import Signers
 from postwren.exchange.certificates import CertificateKeeper, keeper_for
-from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally, make_send
+from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally
+from postwren.exchange.sending import make_send
 from postwren.exchange.service import OutboundService, open_outbound
 from postwren.mailstore.digester import Digester
 from postwren.mailstore.port import TextIndex

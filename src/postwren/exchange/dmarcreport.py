@@ -15,15 +15,14 @@ import datetime
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
 from postwren.delivery.judging import Case, Decision, Ruling
-from postwren.delivery.queue import Report, send_report
-from postwren.delivery.signing import Signers
+from postwren.exchange.sending import Send
 from postwren.mailauth.aggregate import AggregateReport, Count, accepts_reports, format_report, pack
 from postwren.mailauth.dmarc import DmarcRecord, DmarcResult
 from postwren.mailstore.errors import MailstoreError
@@ -31,15 +30,12 @@ from postwren.mailstore.port import Store
 from postwren.message.compose import Part, field, message, multipart, structured_field, text_part
 from postwren.message.date import format_date
 from postwren.protocols.smtp.path import AddressInvalid, parse_mailbox
-from postwren.terms import Address
 from postwren.wire.resolver import Resolver
 
-__all__ = ["LIMITS", "DmarcReporter", "DmarcTally", "Limits", "Send", "compose", "make_send"]
+__all__ = ["LIMITS", "DmarcReporter", "DmarcTally", "Limits", "compose"]
 
 log = logging.getLogger("postwren.dmarcreport")
 
-Send: TypeAlias = Callable[[Address, bytes], Awaitable[None]]
-"""Puts a message into the queue, from <>, for one recipient."""
 
 _SETTING: Final = "dmarc-report"
 _EVERY: Final = 600.0
@@ -253,21 +249,3 @@ def compose(report: AggregateReport, recipient: str, now: int) -> bytes:
         structured_field("Auto-Submitted", "auto-generated"),
     ]
     return message(fields, multipart("mixed", ident.replace(".", "_"), [text_part(text), attachment]))
-
-
-def make_send(store: Store, queue_now: Callable[[], int], now: Callable[[], float]) -> Send:
-    """A `Send` by the road of reports on messages: signed, and into an INBOX where the recipient lives here."""
-    signers = Signers(store.reader)
-
-    async def send(recipient: Address, octets: bytes) -> None:
-        seconds = int(now())
-        writer = store.new_body()
-        writer.write(signers.fields_of(octets, seconds) + octets)
-        body = writer.finish()
-        report = Report(body, "7BIT", False)
-        try:
-            await store.perform(lambda tx: send_report(tx, str(recipient), report, seconds, queue_now()), [body])
-        finally:
-            body.discard()
-
-    return send

@@ -14,16 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from postwren.delivery.queue import Report, send_report
-from postwren.delivery.signing import Signers
 from postwren.exchange.mtasts import MtaSts
 from postwren.exchange.policy import TlsPolicies
 from postwren.exchange.rules import Policies
+from postwren.exchange.sending import make_send
 from postwren.exchange.tlsreport import Reporter, TlsReporter, TlsTally
 from postwren.exchange.web import StrangersWeb
 from postwren.mailstore.errors import MailstoreError
 from postwren.mailstore.port import Store
-from postwren.terms import Address
 from postwren.wire.resolver import Resolver
 
 __all__ = ["TransportSecurity"]
@@ -46,13 +44,11 @@ class TransportSecurity:
         trusted: Path | None = None,
         https_port: int = 443,
     ) -> None:
-        self._store = store
-        self._queue_now = queue_now
-        self._signers = Signers(store.reader)
         web = StrangersWeb(resolver, is_private_allowed=is_private_allowed, trusted=trusted, port=https_port)
+        send = make_send(store, queue_now, time.time)
         tally = TlsTally(lambda: _utc_now().date())
         self._sts = MtaSts(store, resolver, web, time.time)
-        self._reporter = TlsReporter(tally, store, resolver, web, self._send, Reporter(hostname, contact), _utc_now)
+        self._reporter = TlsReporter(tally, store, resolver, web, send, Reporter(hostname, contact), _utc_now)
         self._reporter.load()
         self.policies: TlsPolicies = Policies(resolver, self._sts, _utc_now, tally)
 
@@ -73,18 +69,6 @@ class TransportSecurity:
         while True:
             await asyncio.sleep(_RENEW_EVERY)
             await self._sts.renew()
-
-    async def _send(self, recipient: Address, octets: bytes) -> None:
-        """Signed, from <>, by the same road as a report on a message: into an INBOX if the recipient lives here."""
-        now = int(time.time())
-        writer = self._store.new_body()
-        writer.write(self._signers.fields_of(octets, now) + octets)
-        body = writer.finish()
-        report = Report(body, "7BIT", False)
-        try:
-            await self._store.perform(lambda tx: send_report(tx, str(recipient), report, now, self._queue_now()), [body])
-        finally:
-            body.discard()
 
 
 def _utc_now() -> datetime.datetime:

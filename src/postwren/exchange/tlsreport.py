@@ -16,7 +16,7 @@ import gzip
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from postwren.exchange.policy import TlsAttempt, TlsResult
+from postwren.exchange.sending import Send
 from postwren.exchange.web import WebFailed
 from postwren.mailauth.tlsrpt import Counted, Failure, Report, format_report, mail_address, parse_record
 from postwren.mailstore.errors import MailstoreError
@@ -32,15 +33,12 @@ from postwren.message.compose import Part, field, message, multipart, structured
 from postwren.message.date import format_date
 from postwren.protocols.http.client import Get, Post, Responded
 from postwren.protocols.smtp.path import AddressInvalid, parse_mailbox
-from postwren.terms import Address
 from postwren.wire.resolver import Resolver, ResolverFailed, Txt
 
-__all__ = ["LIMITS", "Limits", "Send", "TlsReporter", "TlsTally", "compose"]
+__all__ = ["LIMITS", "Limits", "TlsReporter", "TlsTally", "compose"]
 
 log = logging.getLogger("postwren.tlsreport")
 
-Send: TypeAlias = Callable[[Address, bytes], Awaitable[None]]
-"""Puts a message into the queue, from <>, for one recipient."""
 
 _SETTING: Final = "tls-report"
 _EVERY: Final = 600.0

@@ -11,8 +11,9 @@ from tests.unit.smtp.test_judging import MESSAGE, OTHER_SPF, OURS, SIGNED, THERE
 from postwren.delivery.envelope import Envelope
 from postwren.delivery.judging import Judge, JudgePolicy
 from postwren.delivery.trace import Origin
-from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally, Limits, make_send
+from postwren.exchange.dmarcreport import DmarcReporter, DmarcTally, Limits
 from postwren.exchange.reportreader import reports_in, reports_of
+from postwren.exchange.sending import make_send
 from postwren.mailauth.aggregate import AggregateReport, parse_report, unpack
 from postwren.mailstore.model import Credentials
 from postwren.mailstore.service.accounts import create_account
